@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { AHost } from '../../../support/a-host.ts';
+
+const git = (folder: string, ...args: string[]) =>
+  execFileSync('git', ['-C', folder, '-c', 'user.name=t', '-c', 'user.email=t@example.org', ...args], {
+    encoding: 'utf8',
+  }).trim();
+
+function withUpstream(host: AHost): string {
+  const upstream = join(host.folder, 'upstream');
+  mkdirSync(upstream);
+  git(upstream, 'init', '-q', '-b', 'main');
+  writeFileSync(join(upstream, 'flake.nix'), '{}');
+  git(upstream, 'add', '.');
+  git(upstream, 'commit', '-qm', 'one');
+  execFileSync('git', ['clone', '-q', upstream, host.checkout]);
+  return upstream;
+}
+
+test('pull moves forward only, and refuses a checkout with changes of its own', () => {
+  using host = new AHost();
+  host.generations(1);
+  const upstream = withUpstream(host);
+  git(upstream, 'commit', '-qm', 'two', '--allow-empty');
+  const pulled = host.hostctl('pull');
+  assert.equal(pulled.status, 0, pulled.stderr);
+  assert.equal(pulled.json['after'], git(upstream, 'rev-parse', 'HEAD'));
+
+  writeFileSync(join(host.checkout, 'flake.nix'), '{ edited = true; }');
+  const dirty = host.hostctl('refresh');
+  assert.equal(dirty.status, 3);
+  assert.match(String(dirty.json['error']), /uncommitted changes:\n M flake\.nix/);
+  assert.deepEqual(host.ran(), [], 'nothing is rebuilt from a checkout that could not be pulled');
+
+  git(host.checkout, 'commit', '-qam', 'mine');
+  git(upstream, 'commit', '-qm', 'three', '--allow-empty');
+  const mine = git(host.checkout, 'rev-parse', 'HEAD');
+  assert.equal(host.hostctl('pull').status, 1);
+  assert.equal(git(host.checkout, 'rev-parse', 'HEAD'), mine);
+});
+
+test('harden closes the checkout without following links, and a second run changes nothing', () => {
+  using host = new AHost();
+  host.generations(1);
+  const outside = join(host.folder, 'outside');
+  writeFileSync(outside, 'not ours');
+  chmodSync(outside, 0o666);
+  mkdirSync(join(host.checkout, 'secrets'));
+  writeFileSync(join(host.checkout, 'secrets', 'webhook.age'), 'x', { mode: 0o644 });
+  writeFileSync(join(host.checkout, 'flake.nix'), '{}');
+  chmodSync(join(host.checkout, 'flake.nix'), 0o666);
+  symlinkSync(outside, join(host.checkout, 'link'));
+  const hardened = host.hostctl('harden');
+  assert.equal(hardened.status, 0, hardened.stderr);
+  const mode = (path: string) => statSync(join(host.checkout, path)).mode & 0o7777;
+  assert.equal(mode('flake.nix'), 0o644);
+  assert.equal(mode('secrets'), 0o700);
+  assert.equal(mode('secrets/webhook.age'), 0o600);
+  assert.equal(statSync(outside).mode & 0o777, 0o666, 'a link leads nowhere');
+  assert.deepEqual(host.hostctl('harden').json['changed'], []);
+});
+
+test('soften is for one user and a while; maintain hardens again afterwards', () => {
+  using host = new AHost();
+  host.generations(1);
+  const { username } = userInfo();
+  const softened = host.hostctl('soften', '--user', username, '--hours', '1');
+  assert.equal(softened.status, 0, softened.stderr);
+  assert.doesNotMatch(String(host.hostctl('maintain').json['summary']), /harden/);
+  writeFileSync(
+    join(host.state, 'softened.json'),
+    JSON.stringify({ user: username, until: '2020-01-01T00:00:00.000Z' }),
+  );
+  chmodSync(host.checkout, 0o777);
+  assert.match(String(host.hostctl('maintain').json['summary']), /harden: put 1 entries right/);
+  assert.equal(statSync(host.checkout).mode & 0o777, 0o755);
+  assert.match(readFileSync(host.log, 'utf8'), /maintain\/harden put 1 entries right/);
+
+  for (const user of ['--help', 'no such', 'nobody-here-x'])
+    assert.equal(host.hostctl('soften', `--user=${user}`).status, 2, user);
+  for (const hours of ['0', '25', '1.5', 'x']) {
+    assert.equal(host.hostctl('soften', '--user', username, '--hours', hours).status, 2, hours);
+  }
+});

@@ -1,0 +1,50 @@
+import type { Command } from 'commander';
+import { exitStatus, HostctlFailure } from './failure.ts';
+import { action, type Host } from './open-host.ts';
+import type { Report } from './output.ts';
+
+/** `hostctl pull`: the checkout moves forward to its upstream; never merges, never discards work. */
+export function addPull(program: Command): void {
+  program
+    .command('pull')
+    .description('bring the configuration’s checkout forward to its upstream; builds nothing')
+    .action(action({ kind: 'changes', run: pullConfiguration }));
+}
+
+/** @throws HostctlFailure `refused` when the checkout has uncommitted changes, `failed` when it cannot move forward. */
+export async function pullConfiguration(host: Host): Promise<Report> {
+  const { flake } = host.settings;
+  const status = await host.runner.ask(['git', '-C', flake, 'status', '--porcelain']);
+  if (status.status !== 0) {
+    throw new HostctlFailure(
+      exitStatus.failed,
+      `${flake} is not a git checkout: ${status.stderr.trim()}`,
+      'Clone your configuration there; docs/guides/install-on-hetzner.md shows how.',
+    );
+  }
+  if (status.stdout.trim() !== '') {
+    throw new HostctlFailure(
+      exitStatus.refused,
+      `${flake} has uncommitted changes:\n${status.stdout.trimEnd()}`,
+      'Commit them or put them aside with `git stash`, then pull again.',
+    );
+  }
+  const before = await headOf(host);
+  await host.runner.mustChange(
+    ['git', '-C', flake, 'pull', '--ff-only', '--quiet'],
+    'The checkout is as it was. If it has commits of its own, push or rebase them first.',
+  );
+  const after = await headOf(host);
+  const moved =
+    before === after ? 'already at the newest commit' : `from ${before.slice(0, 12)} to ${after.slice(0, 12)}`;
+  return {
+    status: exitStatus.ok,
+    summary: host.runner.dryRun ? 'dry run: nothing was changed' : `${flake}: ${moved}`,
+    data: { before, after, dryRun: host.runner.dryRun },
+  };
+}
+
+async function headOf(host: Host): Promise<string> {
+  const head = await host.runner.ask(['git', '-C', host.settings.flake, 'rev-parse', 'HEAD']);
+  return head.stdout.trim();
+}
