@@ -1,0 +1,53 @@
+/** What an app finds in its environment (acceptance 5.4), and how it is written down where a file is read. */
+import type { AppManifest } from './app-manifest.ts';
+import type { Revision } from './pull-request.ts';
+
+/** Host names and URLs of one preview. */
+export interface PreviewAddress {
+  /** `shop-42.preview.example.com`, with the port where that is not the scheme's own. */
+  readonly host: string;
+  readonly url: string;
+}
+
+interface EnvironmentParts {
+  readonly manifest: AppManifest;
+  readonly revision: Revision;
+  readonly address: PreviewAddress;
+  /** A copy of the repository that can be cloned without any token. */
+  readonly repositoryUrl: string;
+  readonly databaseUrl: string | null;
+  readonly secrets: Readonly<Record<string, string>>;
+}
+
+/**
+ * The variables of setup and of every service, in the contract's order. What the app declares never overrides ours: the schema
+ * refuses those names. PORT and HOST differ per service and are added by the runtime.
+ */
+export function environmentFrom(parts: EnvironmentParts): Record<string, string> {
+  return {
+    PREVIEW_REPO_URL: parts.repositoryUrl,
+    PREVIEW_BRANCH: parts.revision.ref,
+    PREVIEW_HOST: parts.address.host,
+    PREVIEW_URL: parts.address.url,
+    PREVIEW_COMMIT: parts.revision.sha,
+    ...(parts.databaseUrl === null ? {} : { DATABASE_URL: parts.databaseUrl }),
+    ...parts.secrets,
+    ...parts.manifest.environment,
+  };
+}
+
+/**
+ * The variables as a file that POSIX shells can source and systemd reads as EnvironmentFile=, each to exactly the same values.
+ * Throws a RangeError for NUL, which neither can hold.
+ */
+export function environmentFileText(environment: Readonly<Record<string, string>>): string {
+  return Object.entries(environment)
+    .map(([name, value]) => `${name}=${quoted(value)}\n`)
+    .join('');
+}
+
+// Inside double quotes both agree on a backslash before ", \\, $ and `, and on everything else standing for itself, line breaks too.
+function quoted(value: string): string {
+  if (value.includes('\0')) throw new RangeError('an environment value must not hold NUL');
+  return `"${value.replace(/["\\$`]/g, (character) => `\\${character}`)}"`;
+}

@@ -1,0 +1,66 @@
+/** Every bound in one place, each with the reason for its number. Times in milliseconds, sizes in bytes. */
+
+/** GitHub caps a webhook payload at 25 MB (docs.github.com, "Webhook events and payloads"). */
+export const WEBHOOK_BODY_MAX_BYTES = 25 * 1024 * 1024;
+
+/** A sender that has not delivered its whole request by then is cut: GitHub itself gives up on us after 10 s. */
+export const WEBHOOK_RECEIVE_TIMEOUT_MS = 10_000;
+
+/** Deliveries that may wait for the next commit. At 64 connections a batch holds 64; this only matters when PostgreSQL stalls. */
+export const INTAKE_QUEUE_MAX = 2_000;
+
+/** Rows of one INSERT. Larger ones hold the first delivery of the batch up without committing more per second. */
+export const INTAKE_BATCH_MAX = 200;
+
+/** Output of a failed step that is kept for the report: what a reader of a PR comment will scroll through. */
+export const FAILURE_TAIL_LINES = 25;
+
+/** A line of output beyond this is cut: minified code in a stack trace, progress bars. */
+export const LOG_LINE_MAX_BYTES = 4_096;
+
+/** Log kept per service and instance, in two files of half the size; a flood overwrites its own past and nobody else's. */
+export const LOG_FILE_MAX_BYTES = 4 * 1024 * 1024;
+
+/** Manifest size: hundreds of times what a real one has. */
+export const MANIFEST_MAX_BYTES = 64 * 1024;
+
+/** Where the manifest does not say. npm ci and a build of a middling app on a busy host. */
+export const SETUP_TIMEOUT_DEFAULT_MS = 10 * 60_000;
+export const SETUP_TIMEOUT_MAX_MS = 60 * 60_000;
+
+/** Where the manifest does not say: from start to the first good answer. */
+export const HEALTH_TIMEOUT_DEFAULT_MS = 60_000;
+export const HEALTH_TIMEOUT_MAX_MS = 15 * 60_000;
+
+/** One health request. An app that needs longer for its health path is not one that a reviewer would call up. */
+export const HEALTH_REQUEST_TIMEOUT_MS = 5_000;
+
+/** Fetch of a repository; a first clone of a large one takes minutes. */
+export const FETCH_TIMEOUT_MS = 15 * 60_000;
+
+/** How long a replaced instance may finish what it is answering (long polls, WebSockets) before it is stopped. */
+export const DRAIN_LIMIT_MS = 30_000;
+
+/** While draining, how often we look whether it is done. */
+export const DRAIN_POLL_MS = 1_000;
+
+/** After SIGTERM a service has this long before SIGKILL. systemd's default is 90 s; a preview has nothing to save. */
+export const STOP_GRACE_MS = 5_000;
+
+/** How long a run waits for quiet after newer commits overtook it: 100 pushes in 10 s are then two builds, not 100 (promise R12). */
+export const SETTLE_MS = 1_000;
+/** …but no longer than this in all, for someone who pushes every half second. */
+export const SETTLE_MAX_MS = 15_000;
+
+/** How often a running job looks whether newer input came in. One primary-key read. */
+export const SUPERSEDE_POLL_MS = 250;
+
+/** Passes of one run: look, plan, act. Three suffice for everything known (bring up, clean up after a failure, retire); more is a loop. */
+export const PASSES_MAX = 6;
+
+/** Pauses between tries after a failure that may pass: 2 s, doubling, at most 5 minutes (GitHub's incidents last longer than its hiccups). */
+export const RETRY_FIRST_MS = 2_000;
+export const RETRY_MAX_MS = 5 * 60_000;
+
+/** A whole run of a preview's job; beyond the sum of every step's own limit it is stuck. */
+export const JOB_TIMEOUT_MS = 100 * 60_000;

@@ -1,0 +1,194 @@
+/**
+ * From what should exist and what does, the steps that lead from one to the other. Pure, and the only place where that is decided.
+ *
+ * Each step is idempotent and looks before it acts, so a plan may be cut short anywhere and made again: the next one starts from
+ * what is then there. Steps of one stage do not depend on each other and run side by side.
+ */
+import type { InstanceName } from './names.ts';
+import type { Desired } from './policy.ts';
+import {
+  answeringInstance,
+  isFailureCurrent,
+  type InstanceRecord,
+  type PreviewRecord,
+  type StepName,
+} from './preview.ts';
+import { shortSha, type Revision } from './pull-request.ts';
+
+/** What the world holds of this preview, whatever the records say. */
+export interface ObservedWorld {
+  /** Instances that exist as files, containers or processes. */
+  readonly instances: ReadonlyMap<InstanceName, { readonly running: boolean }>;
+  /** The instance that the route in force points at; null when it points at the status page; undefined when there is no route. */
+  readonly route: InstanceName | null | undefined;
+  readonly hasDatabase: boolean;
+}
+
+export interface Step {
+  readonly name: StepName;
+  readonly because: string;
+  /** The commit that the step is about. */
+  readonly revision?: Revision;
+  /** The instance that the step is about, where that is not the one being brought up. */
+  readonly instance?: InstanceName;
+}
+
+export interface Plan {
+  readonly stages: readonly (readonly Step[])[];
+}
+
+/** An instance that was live, is retired, and can be brought back by `preview rollback`. Only the latest is kept. */
+export function rollbackInstance(record: PreviewRecord): InstanceRecord | null {
+  const retired = record.instances.filter(
+    (each) => each.retiredAt !== null && each.name !== record.answering && each.failedAt === null,
+  );
+  return retired.reduce<InstanceRecord | null>(
+    (latest, each) => (latest === null || Number(each.retiredAt) > Number(latest.retiredAt) ? each : latest),
+    null,
+  );
+}
+
+/** The instance of the wanted commit that work goes on with, if there is one that has not failed. */
+export function targetInstance(record: PreviewRecord, revision: Revision): InstanceRecord | null {
+  return record.instances.findLast((each) => each.revision.sha === revision.sha && each.failedAt === null) ?? null;
+}
+
+export function planFor(desired: Desired, record: PreviewRecord, world: ObservedWorld): Plan {
+  const stages = stagesFor(desired, record, world).map((stage) => stage.filter((step) => step !== null));
+  return { stages: stages.filter((stage) => stage.length > 0) };
+}
+
+function stagesFor(desired: Desired, record: PreviewRecord, world: ObservedWorld): (Step | null)[][] {
+  switch (desired.kind) {
+    case 'present':
+      return [...bringUp(desired.revision, record, world), ...tidy(desired.revision, record, world)];
+    case 'unknown':
+      return keepAlive(record, world);
+    case 'refused':
+      return tearDown(record, world, 'its code may not run here', false);
+    case 'absent':
+      return tearDown(
+        record,
+        world,
+        absenceText(desired.reason),
+        !(desired.reason === 'destroyed-by-operator' && record.key.subject.kind === 'pull'),
+      );
+  }
+}
+
+function absenceText(reason: Extract<Desired, { kind: 'absent' }>['reason']): string {
+  switch (reason) {
+    case 'closed':
+      return 'the pull request is closed';
+    case 'repository-not-allowed':
+      return 'the repository is not on the allow-list';
+    case 'destroyed-by-operator':
+      return 'an operator destroyed it';
+  }
+}
+
+/** The steps to the wanted commit, without those whose result is already there. */
+function bringUp(revision: Revision, record: PreviewRecord, world: ObservedWorld): (Step | null)[][] {
+  const short = shortSha(revision.sha);
+  const target = targetInstance(record, revision);
+  const isStuck = isFailureCurrent(record, revision.sha) && record.failure?.retry !== 'later';
+  if (isStuck) return keepAlive(record, world);
+
+  const isLive = target !== null && target.name === record.answering && world.route === target.name;
+  const isRunning = target !== null && world.instances.get(target.name)?.running === true;
+  if (isLive && isRunning && target.healthyAt !== null) return [];
+
+  const step = (name: StepName, because: string): Step => ({ name, because, revision });
+  const placed = target?.sourcePlacedAt != null && world.instances.has(target.name);
+  const setUp = placed && target.setUpAt !== null;
+  const mayNeedDatabase = target?.manifest == null || target.manifest.database === 'host';
+  return [
+    [record.slug === null ? step('claim-names', 'the preview has no name yet') : null],
+    [
+      world.route === undefined
+        ? step('open-route', 'its URL shall answer, if only with a page that says what happens')
+        : null,
+      placed ? null : step('fetch-source', `commit ${short} is to be shown`),
+    ],
+    // The answering instance stays what visitors see until the new one has answered.
+    [target === null ? step('create-instance', `no instance holds commit ${short}`) : null],
+    [target?.manifest == null ? step('read-manifest', 'what the app needs is not known yet') : null],
+    [
+      placed ? null : step('place-source', `the files of ${short} are not in place`),
+      mayNeedDatabase && !(world.hasDatabase && record.database !== null)
+        ? step('ensure-database', 'the app may want a database of its own')
+        : null,
+      target?.system == null ? step('build-system', 'the system it runs in is not known yet') : null,
+    ],
+    [setUp ? null : step('set-up', `setup has not run for ${short}`)],
+    [isRunning && setUp ? null : step('start', `no processes of ${short} run`)],
+    [isRunning && target?.healthyAt != null ? null : step('check-health', `${short} has not answered yet`)],
+    [isLive ? null : step('switch-route', `the URL does not show ${short} yet`)],
+  ];
+}
+
+/** While nothing new can be brought up: what answered shall go on answering. */
+function keepAlive(record: PreviewRecord, world: ObservedWorld): (Step | null)[][] {
+  const answering = answeringInstance(record);
+  if (answering === null) return [];
+  const isRunning = world.instances.get(answering.name)?.running === true;
+  const step = (name: StepName, because: string): Step => ({
+    name,
+    because,
+    revision: answering.revision,
+    instance: answering.name,
+  });
+  return [
+    [isRunning ? null : step('start', 'its processes do not run')],
+    [
+      isRunning && answering.healthyAt !== null
+        ? null
+        : step('check-health', 'it has not answered since it was started'),
+    ],
+    [world.route === answering.name ? null : step('switch-route', 'its route is not in force')],
+  ];
+}
+
+/** Instances that nobody needs any more. The one replaced last is stopped and kept, the ones before it go. */
+function tidy(revision: Revision, record: PreviewRecord, world: ObservedWorld): (Step | null)[][] {
+  const kept = rollbackInstance(record);
+  const target = targetInstance(record, revision);
+  const others = record.instances.filter((each) => each.name !== target?.name && each.name !== record.answering);
+  return [
+    others.map((each) => {
+      const isRunning = world.instances.get(each.name)?.running === true;
+      const isLastFailure =
+        each.failedAt !== null && each.revision.sha === revision.sha && isFailureCurrent(record, revision.sha);
+      if (each.name === kept?.name || isLastFailure) {
+        return isRunning
+          ? {
+              name: 'retire',
+              instance: each.name,
+              revision: each.revision,
+              because: isLastFailure ? 'it has failed' : 'it was replaced',
+            }
+          : null;
+      }
+      return { name: 'discard', instance: each.name, revision: each.revision, because: 'it was replaced' };
+    }),
+  ];
+}
+
+/** Backwards, and each part whether or not a record of it exists. */
+function tearDown(record: PreviewRecord, world: ObservedWorld, because: string, forget: boolean): (Step | null)[][] {
+  const names = new Set([...record.instances.map((each) => each.name), ...world.instances.keys()]);
+  return [
+    [world.route === undefined ? null : { name: 'remove-route', because }],
+    [...names].map((instance) => ({ name: 'discard', instance, because })),
+    [world.hasDatabase || record.database !== null ? { name: 'remove-database', because } : null],
+    [forget ? { name: 'forget', because } : null],
+  ];
+}
+
+/** The plan as lines that a person reads: `preview plan`. */
+export function explainPlan(plan: Plan): string[] {
+  return plan.stages.flat().map((step) => {
+    const about = step.instance ?? (step.revision === undefined ? '' : shortSha(step.revision.sha));
+    return `${step.name}${about === '' ? '' : ` ${about}`}: ${step.because}`;
+  });
+}

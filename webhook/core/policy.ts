@@ -1,0 +1,99 @@
+/**
+ * Who may run. Pure: (what GitHub says, what the operator said) → what should exist. Everything that decides whether code of a
+ * pull request is fetched or run is in this file; callers only act on the answer.
+ */
+import type { AbsenceReason, Hold, RefusalReason } from './preview.ts';
+import {
+  isSameRepository,
+  ownerOf,
+  type ObservedSubject,
+  type PreviewKey,
+  type RepositoryName,
+  type Revision,
+} from './pull-request.ts';
+
+/** What the operator's configuration says about who may run. */
+export interface Policy {
+  /** `owner/name`, or `owner/*` for all of an owner's repositories. Never empty: the configuration refuses that. */
+  readonly repositories: readonly string[];
+  /** Whether drafts get previews. */
+  readonly drafts: boolean;
+}
+
+/** What should exist, and why. */
+export type Desired =
+  | {
+      readonly kind: 'present';
+      readonly repository: RepositoryName;
+      readonly revision: Revision;
+      readonly pinned: boolean;
+    }
+  /** Nothing of it may be fetched or run, but the pull request is told why. */
+  | {
+      readonly kind: 'refused';
+      readonly repository: RepositoryName;
+      readonly revision: Revision;
+      readonly reason: RefusalReason;
+    }
+  /** Nothing may exist. */
+  | { readonly kind: 'absent'; readonly reason: AbsenceReason }
+  /** We could not learn what is wanted: keep what there is, in working order, and change nothing. */
+  | { readonly kind: 'unknown' };
+
+/** Dependabot writes to branches of the repository itself, with dependencies that nobody has looked at (threat model, A1). */
+const DEPENDABOT_AUTHORS: ReadonlySet<string> = new Set(['dependabot[bot]', 'dependabot-preview[bot]']);
+
+/** Whether previews of a repository may exist at all. Names are compared as GitHub does, without regard to case. */
+export function isAllowedRepository(policy: Policy, repository: RepositoryName): boolean {
+  return policy.repositories.some((entry) =>
+    entry.endsWith('/*')
+      ? entry.slice(0, -2).toLowerCase() === ownerOf(repository).toLowerCase()
+      : isSameRepository(entry as RepositoryName, repository),
+  );
+}
+
+/**
+ * What should exist for a preview. `observed` null means that GitHub could not be asked.
+ * A 404 is never a reason to destroy: access may be lost for an hour, a closed pull request is said to be closed.
+ */
+export function desiredFrom(
+  policy: Policy,
+  subject: { key: PreviewKey; repository: RepositoryName; hold: Hold | null },
+  observed: ObservedSubject | null,
+): Desired {
+  const repository = observed === null || observed.state === 'missing' ? subject.repository : observed.repository;
+  if (!isAllowedRepository(policy, repository)) return { kind: 'absent', reason: 'repository-not-allowed' };
+  if (observed?.state === 'closed') return { kind: 'absent', reason: 'closed' };
+  const { hold } = subject;
+  if (hold?.kind === 'destroyed' && subject.key.subject.kind === 'branch')
+    return { kind: 'absent', reason: 'destroyed-by-operator' };
+  if (observed === null || observed.state === 'missing') {
+    return hold?.kind === 'destroyed' ? { kind: 'absent', reason: 'destroyed-by-operator' } : { kind: 'unknown' };
+  }
+
+  const { revision } = observed;
+  if (hold?.kind === 'destroyed' && (hold.whileHead === null || hold.whileHead === revision.sha)) {
+    return { kind: 'absent', reason: 'destroyed-by-operator' };
+  }
+  const reason = refusalOf(policy, subject.key, observed);
+  if (reason !== null) return { kind: 'refused', repository, revision, reason };
+  if (hold?.kind === 'pinned' && hold.whileHead === revision.sha)
+    return { kind: 'present', repository, revision: hold.revision, pinned: true };
+  return { kind: 'present', repository, revision, pinned: false };
+}
+
+/**
+ * Why this commit may not run, or null. The place for approvals: an approval will be a row bound to one commit, looked up by the
+ * caller and passed in here.
+ */
+function refusalOf(
+  policy: Policy,
+  key: PreviewKey,
+  observed: Extract<ObservedSubject, { state: 'open' }>,
+): RefusalReason | null {
+  if (observed.headRepositoryId === null) return 'fork-deleted';
+  if (observed.headRepositoryId !== key.repositoryId) return 'fork';
+  if (DEPENDABOT_AUTHORS.has(observed.author)) return 'dependabot';
+  if (observed.draft && !policy.drafts) return 'draft';
+  return null;
+}

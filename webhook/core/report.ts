@@ -1,0 +1,170 @@
+/** What the pull request is told: one comment and one commit status, rendered from the facts. Pure; delivery is jobs/report-task. */
+import { ERROR_CODES } from './errors.ts';
+import { phaseOf, type Phase, type PreviewRecord, type RefusalReason, type StepName } from './preview.ts';
+import { shortSha, type Sha } from './pull-request.ts';
+
+export interface Report {
+  /** GitHub-flavoured Markdown, without the marker that the adapter adds. */
+  readonly comment: string;
+  /** The status goes to this commit; null when there is none to speak about. */
+  readonly status: {
+    readonly sha: Sha;
+    readonly state: 'pending' | 'success' | 'failure' | 'error';
+    readonly description: string;
+    readonly url: string | null;
+  } | null;
+}
+
+/** The report of a preview that is no more. */
+export const GONE_REPORT: Report = { comment: '**Preview** removed.', status: null };
+
+const STEP_TEXT: Readonly<Record<StepName, string>> = {
+  look: 'reading the pull request',
+  'fetch-source': 'fetching the commit',
+  'read-manifest': 'reading preview.toml',
+  'claim-names': 'choosing a name',
+  'open-route': 'opening the URL',
+  'create-instance': 'taking a slot',
+  'place-source': 'placing the files',
+  'ensure-database': 'making the database',
+  'build-system': 'building the system',
+  'set-up': 'running the app’s setup',
+  start: 'starting the services',
+  'check-health': 'waiting for the app to answer',
+  'switch-route': 'switching the URL',
+  retire: 'retiring the replaced instance',
+  discard: 'removing an instance',
+  'remove-route': 'removing the route',
+  'remove-database': 'removing the database',
+  forget: 'removing the record',
+};
+
+/** What a step does, in words: "running the app’s setup". */
+export function stepText(step: StepName): string {
+  return STEP_TEXT[step];
+}
+
+const REFUSAL_TEXT: Readonly<Record<RefusalReason, string>> = {
+  fork: 'it comes from another repository',
+  'fork-deleted': 'the repository it came from is gone',
+  dependabot: 'its author is Dependabot',
+  draft: 'it is a draft',
+};
+
+export function refusalText(reason: RefusalReason): string {
+  return REFUSAL_TEXT[reason];
+}
+
+/** The phase in a few words, for a status line, a table cell and the status page's heading. */
+export function phaseText(phase: Phase): string {
+  switch (phase.name) {
+    case 'waiting':
+      return 'waiting for its turn';
+    case 'refused':
+      return `not run: ${refusalText(phase.reason)}`;
+    case 'starting':
+      return stepText(phase.step);
+    case 'live':
+      return phase.pinned ? 'live (rolled back)' : 'live';
+    case 'updating':
+      return `live, updating: ${stepText(phase.step)}`;
+    case 'retrying':
+      return `${phase.live === null ? '' : 'live, but '}${stepText(phase.failure.step)} failed; trying again`;
+    case 'failed':
+      return `${phase.live === null ? '' : 'live, but '}${stepText(phase.failure.step)} failed`;
+    case 'held':
+      return 'destroyed by an operator';
+    case 'removing':
+      return 'being removed';
+  }
+}
+
+/** The report of a preview. `urls` are its hosts, the main one first. */
+export function reportFrom(record: PreviewRecord, urls: readonly string[]): Report {
+  const phase = phaseOf(record);
+  const url = urls[0] ?? null;
+  const sha = record.wanted === null || record.wanted.presence === 'absent' ? null : record.wanted.revision.sha;
+  const status = sha === null ? null : { sha, ...statusOf(phase), url: phase.name === 'live' ? url : null };
+  return { comment: [`**Preview** ${headline(phase, url)}`, ...bodyOf(record, phase, urls)].join('\n\n'), status };
+}
+
+function headline(phase: Phase, url: string | null): string {
+  if (phase.name === 'live') return `is live at ${url ?? ''}`.trim();
+  return `– ${phaseText(phase)}.`;
+}
+
+function bodyOf(record: PreviewRecord, phase: Phase, urls: readonly string[]): string[] {
+  switch (phase.name) {
+    case 'live': {
+      const instance = record.instances.find((each) => each.name === record.answering);
+      const totalMs = Object.values(instance?.timings ?? {}).reduce((sum, ms) => sum + ms, 0);
+      return [
+        `Commit ${phase.revision.sha}${totalMs > 0 ? `, up in ${(totalMs / 1_000).toFixed(1)} s` : ''}.`,
+        ...(urls.length > 1 ? [`Also at ${urls.slice(1).join(', ')}`] : []),
+        ...assumptionLines(instance?.assumptions ?? []),
+      ];
+    }
+    case 'starting':
+      return [`Commit ${phase.revision.sha}.`];
+    case 'updating':
+      return [
+        `Commit ${phase.revision.sha}; until it answers, ${urls[0] ?? 'the URL'} shows ${shortSha(phase.live.sha)}.`,
+      ];
+    case 'refused':
+      return ['Nothing of it was fetched or run.'];
+    case 'held':
+      return ['A new push brings it back.'];
+    case 'retrying':
+    case 'failed': {
+      const { failure } = phase;
+      return [
+        `\`${failure.code}\`${failure.sha === null ? '' : ` at commit ${failure.sha}`}: ${escapedMarkdown(failure.message)}`,
+        ...(failure.detail === null ? [] : [codeBlock(failure.detail)]),
+        failure.hint || ERROR_CODES[failure.code].hint,
+        ...(phase.live === null ? [] : [`${urls[0] ?? 'The URL'} still shows ${shortSha(phase.live.sha)}.`]),
+      ];
+    }
+    case 'waiting':
+    case 'removing':
+      return [];
+  }
+}
+
+function assumptionLines(assumptions: readonly string[]): string[] {
+  const [first, ...rest] = assumptions;
+  return first === undefined ? [] : [[first, ...rest.map((line) => `- ${line}`)].join('\n')];
+}
+
+function statusOf(phase: Phase): { state: 'pending' | 'success' | 'failure' | 'error'; description: string } {
+  // GitHub cuts the description off at 140 characters by refusing longer ones.
+  const description = phaseText(phase).slice(0, 140);
+  switch (phase.name) {
+    case 'live':
+      return { state: 'success', description };
+    case 'failed':
+      return { state: 'failure', description };
+    case 'refused':
+    case 'held':
+    case 'waiting':
+    case 'starting':
+    case 'updating':
+    case 'retrying':
+    case 'removing':
+      return { state: 'pending', description };
+  }
+}
+
+/** Text of others inside our Markdown: no markup, no mentions, one line. */
+export function escapedMarkdown(text: string): string {
+  return text
+    .replace(/\s+/g, ' ')
+    .replace(/[\\`*_{}[\]()#+!|<>~]/g, (character) => `\\${character}`)
+    .replaceAll('@', '@\u200b');
+}
+
+/** Text of others as a code block: the fence is longer than any run of backticks inside. */
+function codeBlock(text: string): string {
+  const longest = Math.max(2, ...Array.from(text.matchAll(/`+/g), (match) => match[0].length));
+  const fence = '`'.repeat(longest + 1);
+  return `${fence}text\n${text}\n${fence}`;
+}

@@ -1,0 +1,351 @@
+/**
+ * The ports: everything the service needs of the outside world, in our own words. The reconciler, the jobs and the HTTP layer know
+ * only these; adapters implement them; wiring.ts joins the two.
+ *
+ * Glossary (docs/glossary.md says more):
+ *   pull request  what a preview follows; known by (repository id, number)
+ *   preview       the running copy of an app for one pull request (or branch)
+ *   revision      a commit, with the branch name it had
+ *   instance      one preview at one revision: own slot, own files, own processes; never changed once up
+ *   slot          number of an instance on its host; its addresses and names follow from it
+ *   route         what answers for the host names of a preview
+ *   system        a built closure that an instance runs in (runtimes that have such a thing)
+ *   delivery      one webhook request of GitHub; a hint to look, nothing more
+ *   sweep         a look at everything, in both directions
+ *
+ * Verbs: `observe` and `list` read and never change; `ensure` converges and may be repeated for ever; `remove` too, and absence
+ * is success. All throw OperatorError, and every long one takes an AbortSignal and leaves nothing running when it fires.
+ */
+import type { AppManifest, Route } from './core/app-manifest.ts';
+import type {
+  Failure,
+  Hold,
+  InstanceFacts,
+  InstanceRecord,
+  PreviewDatabase,
+  PreviewRecord,
+  StepName,
+  Upstream,
+  Upstreams,
+  Wanted,
+} from './core/preview.ts';
+import type { DatabaseName, HostLabel, InstanceName, Slug } from './core/names.ts';
+import type {
+  ObservedSubject,
+  PreviewKey,
+  PullRequestEvent,
+  RepositoryName,
+  Revision,
+  Sha,
+} from './core/pull-request.ts';
+import type { Policy } from './core/policy.ts';
+import type { Report } from './core/report.ts';
+import type { SlotAddresses } from './core/slots.ts';
+
+export interface Clock {
+  now(): Date;
+  /** Resolves after the time, rejects with the signal's reason when it fires first. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+  child(fields: object): Log;
+}
+
+// ── GitHub ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What a webhook request turned out to be. `rejected.status` is the HTTP status GitHub gets; docs/reference/http-api.md lists them all. */
+export type IncomingDelivery =
+  | { readonly kind: 'event'; readonly deliveryId: string; readonly event: PullRequestEvent }
+  | { readonly kind: 'ignored'; readonly deliveryId: string; readonly reason: string }
+  | { readonly kind: 'ping'; readonly deliveryId: string }
+  | { readonly kind: 'rejected'; readonly status: 400 | 401 | 415; readonly code: string; readonly message: string };
+
+export interface WebhookSource {
+  /** Verifies the signature over the raw bytes first, then parses. Never throws on any input. */
+  read(headers: Readonly<Record<string, string | string[] | undefined>>, rawBody: Buffer): IncomingDelivery;
+}
+
+export interface PullRequests {
+  /** The state right now. Throws GITHUB_UNREACHABLE, GITHUB_RATE_LIMITED, GITHUB_FORBIDDEN; 404 is `{state: 'missing'}`. */
+  observe(key: PreviewKey, repository: RepositoryName, signal: AbortSignal): Promise<ObservedSubject>;
+  /** All open pull requests of a repository, each with the repository's present name and id. */
+  listOpen(repository: RepositoryName, signal: AbortSignal): Promise<PreviewKey[]>;
+  /** For the command line: the open pull request of a branch, or else the branch itself. Null when there is no such branch. */
+  find(repository: RepositoryName, branch: string, signal: AbortSignal): Promise<PreviewKey | null>;
+}
+
+/** What was last told to a pull request, and where. */
+export interface ReportRecord {
+  readonly key: PreviewKey;
+  readonly repository: RepositoryName;
+  /** Our comment; found by this id, never by its text. */
+  readonly commentId: number | null;
+  /** Hash of what the comment says; unequal means that it has to be edited. */
+  readonly commentHash: string | null;
+  readonly status: { readonly sha: Sha; readonly hash: string } | null;
+}
+
+export interface Reports {
+  /**
+   * Makes comment and commit status say this. Creates at most one comment per pull request, also when an earlier try was cut off
+   * before its id was stored. Returns what is to be stored. Throws the GITHUB_* errors.
+   */
+  ensure(before: ReportRecord, report: Report, signal: AbortSignal): Promise<ReportRecord>;
+}
+
+// ── State ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type Acceptance = 'accepted' | 'duplicate';
+
+export interface Intake {
+  /**
+   * Delivery, wanted look and job, committed together before it resolves; deliveries that wait at the same time share the commit.
+   * Throws STATE_UNAVAILABLE when it could not be committed.
+   */
+  accept(deliveryId: string, event: PullRequestEvent): Promise<Acceptance>;
+}
+
+/** The right to work on one preview: held by one job at a time, over all operators. Disposed when the work ends. */
+export interface PreviewLock extends AsyncDisposable {
+  readonly key: PreviewKey;
+}
+
+/** Facts of previews. Everything that changes a preview takes the proof that its lock is held. */
+export interface PreviewStore {
+  /** Null when another job holds it. */
+  lock(key: PreviewKey): Promise<PreviewLock | null>;
+  load(key: PreviewKey): Promise<PreviewRecord | null>;
+  loadBySlug(slug: Slug): Promise<PreviewRecord | null>;
+  /** All previews, oldest first. */
+  list(): Promise<PreviewRecord[]>;
+  /** The generation alone; 0 when there is no record. Cheap: one primary-key read. */
+  generation(key: PreviewKey): Promise<number>;
+
+  /**
+   * A reason to look, and a job for it, in one transaction. Creates the record when there is none. With `retry`, what failed is tried
+   * again; with `hold`, the operator's word is stored (null lifts it).
+   */
+  request(
+    key: PreviewKey,
+    repository: RepositoryName,
+    options?: { retry?: boolean; hold?: Hold | null },
+  ): Promise<void>;
+
+  saveWanted(lock: PreviewLock, wanted: Wanted, repository: RepositoryName): Promise<void>;
+  saveDoing(lock: PreviewLock, step: StepName | null): Promise<void>;
+  saveFailure(lock: PreviewLock, failure: Failure | null): Promise<void>;
+  /** Takes the first free candidate and keeps it. Throws SLUG_UNAVAILABLE. */
+  claimSlug(lock: PreviewLock, candidates: readonly Slug[]): Promise<Slug>;
+  /** Makes the preview's host labels exactly these. Throws HOST_NAME_TAKEN, then nothing changed. */
+  claimHosts(lock: PreviewLock, labels: readonly HostLabel[]): Promise<void>;
+  /** A new instance with the next slot of the host's counter. Throws SLOTS_EXHAUSTED. */
+  createInstance(lock: PreviewLock, revision: Revision): Promise<InstanceRecord>;
+  saveInstance(lock: PreviewLock, name: InstanceName, facts: InstanceFacts): Promise<void>;
+  /** One transaction: `name` answers from now on, the one before is retired. */
+  saveSwitch(lock: PreviewLock, name: InstanceName, at: Date): Promise<void>;
+  /** Forgets the instance and frees its slot. */
+  removeInstance(lock: PreviewLock, name: InstanceName): Promise<void>;
+  saveDatabase(lock: PreviewLock, database: PreviewDatabase | null): Promise<void>;
+  /** Deletes the record, its host labels and its instances, unless something new was asked since `generation`. Says whether it did. */
+  forget(lock: PreviewLock, generation: number): Promise<boolean>;
+
+  loadReport(key: PreviewKey): Promise<ReportRecord | null>;
+  saveReport(report: ReportRecord): Promise<void>;
+}
+
+export interface JobQueue {
+  /** Asks for a look at the preview, at once or at a time; asking twice is asking once. */
+  enqueueReconcile(key: PreviewKey, runAt?: Date): Promise<void>;
+  /** Asks for the pull request to be told; asking twice is asking once. */
+  enqueueReport(key: PreviewKey): Promise<void>;
+  enqueueSweep(runAt?: Date): Promise<void>;
+}
+
+// ── The host ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface SourceRequest {
+  readonly key: PreviewKey;
+  readonly repository: RepositoryName;
+  readonly revision: Revision;
+}
+
+export interface Sources {
+  /** The commit is in the host's mirror of the repository. Throws SOURCE_UNAVAILABLE, COMMIT_NOT_FOUND. */
+  ensure(source: SourceRequest, signal: AbortSignal): Promise<void>;
+  /** A file of the commit, or null when it has none of that name. Throws SOURCE_REFUSED above `maxBytes`, or when it is not a regular file. */
+  readFile(source: SourceRequest, path: string, maxBytes: number): Promise<string | null>;
+  /** Whether the commit has a file of that name. */
+  hasFile(source: SourceRequest, path: string): Promise<boolean>;
+  /**
+   * Places the tree of the commit in `directory/source` and a clonable copy without token in `directory/repository.git`. May be repeated; an
+   * unfinished earlier try is replaced. Throws SOURCE_REFUSED for what we do not place.
+   */
+  place(source: SourceRequest, directory: string, signal: AbortSignal): Promise<void>;
+  /** Removes mirrors of repositories that are not among these. */
+  removeUnused(repositoryIds: ReadonlySet<number>): Promise<void>;
+}
+
+/** All that a runtime needs to know to run one instance. */
+export interface InstanceSpec {
+  readonly name: InstanceName;
+  readonly slot: number;
+  readonly addresses: SlotAddresses;
+  readonly revision: Revision;
+  readonly manifest: AppManifest;
+  /** Store path of its system, from buildSystem. */
+  readonly system: string | null;
+  /** Without PORT and HOST, which the runtime adds per service. */
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+export interface ObservedInstance {
+  readonly name: InstanceName;
+  readonly running: boolean;
+  /** Per service; empty when nothing runs. */
+  readonly services: readonly {
+    readonly name: string;
+    readonly state: 'running' | 'restarting' | 'stopped';
+    readonly restarts: number;
+  }[];
+}
+
+export interface LogLine {
+  readonly at: Date;
+  /** `setup`, or the name of a service. */
+  readonly source: string;
+  /** No control characters, at most LOG_LINE_MAX_BYTES. */
+  readonly text: string;
+}
+
+/** What runs the instances of this host: sandboxed child processes, or NixOS containers. */
+export interface Runtime {
+  readonly kind: 'process' | 'nixos-container';
+  observe(name: InstanceName): Promise<ObservedInstance | null>;
+  /** Everything on this host that looks like an instance, with or without a record. */
+  list(): Promise<ObservedInstance[]>;
+  /** Addresses of a slot of this runtime's pool. */
+  addressesOf(slot: number): SlotAddresses;
+  /** How an app inside the instance reaches the copy of its repository that Sources.place made. */
+  repositoryUrlOf(name: InstanceName): string;
+  /** Builds what the manifest asks for, or returns at once what was built before. Null where the runtime needs nothing. */
+  buildSystem(manifest: AppManifest, signal: AbortSignal): Promise<string | null>;
+  /** Makes room for the instance and returns the directory where Sources.place is to put its files. */
+  ensureDirectory(name: InstanceName): Promise<string>;
+  /** Runs the setup command in the sandbox, from its beginning. Throws SETUP_FAILED or SETUP_TIMED_OUT with the last lines. */
+  setUp(spec: InstanceSpec, signal: AbortSignal): Promise<void>;
+  /** Its services run (started once, supervised from then on). Throws START_FAILED. */
+  start(spec: InstanceSpec, signal: AbortSignal): Promise<void>;
+  /** Where each declared port is answered. Pure: the same before and after start. */
+  upstreamsOf(spec: Pick<InstanceSpec, 'slot' | 'manifest'>): Upstreams;
+  /** No process of it runs. Files stay. */
+  stop(name: InstanceName): Promise<void>;
+  /** Nothing of it is left: processes, files, network. */
+  remove(name: InstanceName): Promise<void>;
+  /** Its output, oldest first; with `follow` until the signal fires or the instance is removed. */
+  logs(
+    name: InstanceName,
+    options: { follow: boolean; tailLines: number; signal: AbortSignal },
+  ): AsyncIterable<LogLine>;
+}
+
+export interface HealthRequest {
+  readonly upstreams: readonly Upstream[];
+  /** The one that gets the HTTP request. */
+  readonly main: Upstream;
+  readonly path: string;
+  /** Whether the path was declared: then an answer from 400 on is an error, otherwise from 500 on. */
+  readonly declared: boolean;
+  readonly timeoutMs: number;
+  /** Host header of the request: the preview's own. */
+  readonly host: string;
+}
+
+export interface Health {
+  /**
+   * Resolves when every upstream accepts connections and the main one has given a good answer. Throws NEVER_LISTENED or UNHEALTHY, after the
+   * timeout. `isCrashing` is asked between tries, so that a service that keeps ending is told apart (SERVICE_CRASHED).
+   */
+  check(request: HealthRequest, isCrashing: () => Promise<string | null>, signal: AbortSignal): Promise<void>;
+}
+
+/** Everything that answers for the host names of one preview. */
+export interface PreviewRoute {
+  readonly slug: Slug;
+  readonly hosts: readonly { readonly label: HostLabel; readonly routes: readonly Route[] }[];
+  /** Null shows the status page. */
+  readonly answering: { readonly instance: InstanceName; readonly upstreams: Upstreams } | null;
+}
+
+export interface Routes {
+  observe(slug: Slug): Promise<PreviewRoute | null>;
+  list(): Promise<PreviewRoute[]>;
+  /** In force when it resolves; nothing in flight is dropped. Throws ROUTE_REFUSED; then what was in force still is. */
+  ensure(route: PreviewRoute): Promise<void>;
+  remove(slug: Slug): Promise<void>;
+  /** Requests and open streams that an instance is still answering. */
+  inFlight(slug: Slug, instance: InstanceName): Promise<number>;
+  /** `https://shop-42.preview.example.com` and the like. */
+  addressOf(label: HostLabel): { host: string; url: string };
+}
+
+export interface AppDatabases {
+  list(): Promise<DatabaseName[]>;
+  /** Role and database exist, the role has this password, and nobody else can connect. Data that is there stays. Throws DATABASE_FAILED. */
+  ensure(database: PreviewDatabase): Promise<void>;
+  /** Database and role are gone, also while someone is connected. */
+  remove(name: DatabaseName): Promise<void>;
+  has(name: DatabaseName): Promise<boolean>;
+  /** What the app gets as DATABASE_URL. */
+  urlOf(database: PreviewDatabase, addresses: SlotAddresses): string;
+}
+
+export interface Secrets {
+  /** Values of the names that this repository may have. Throws SECRET_NOT_ALLOWED naming the first that it may not. */
+  read(repository: RepositoryName, names: readonly string[]): Promise<Record<string, string>>;
+}
+
+/** Randomness is a port too, so that a simulated run can be repeated. */
+export interface Random {
+  /** 24 characters of letters and digits: 142 bits. */
+  password(): string;
+}
+
+// ── Jobs ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The work itself. A handler that resolves has finished its job; one that throws gets it again later. */
+export interface JobHandlers {
+  reconcile(key: PreviewKey, signal: AbortSignal): Promise<void>;
+  report(key: PreviewKey, signal: AbortSignal): Promise<void>;
+  sweep(signal: AbortSignal): Promise<void>;
+}
+
+export interface JobWorker {
+  /**
+   * Works off jobs until stopped: one at a time per key, `concurrency` in all. A job whose process died is picked up again in about a
+   * second by whoever is alive. `stop` aborts what runs, waits for it and gives it back.
+   */
+  start(handlers: JobHandlers, options: { concurrency: number }): Promise<{ stop(): Promise<void> }>;
+}
+
+/** What the reconciler works with. Functions take the part that they touch, with Pick. */
+export interface Operator {
+  readonly policy: Policy;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: Random;
+  readonly pullRequests: PullRequests;
+  readonly reports: Reports;
+  readonly store: PreviewStore;
+  readonly jobs: JobQueue;
+  readonly sources: Sources;
+  readonly runtime: Runtime;
+  readonly health: Health;
+  readonly routes: Routes;
+  readonly databases: AppDatabases;
+  readonly secrets: Secrets;
+}
