@@ -1,0 +1,34 @@
+{
+  description = "The hosts of Berth as code";
+
+  inputs = {
+    # A stable release. What the tests evaluate against is named in docs/reference/host-evaluation.md.
+    nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
+    disko = {
+      url = "github:nix-community/disko";
+      inputs.nixpkgs.follows = "nixpkgs";
+    };
+  };
+
+  outputs =
+    { self, nixpkgs, disko }:
+    let
+      inherit (nixpkgs) lib;
+      systems = [
+        "x86_64-linux"
+        "aarch64-linux"
+      ];
+      perSystem = build: lib.genAttrs systems (system: build nixpkgs.legacyPackages.${system});
+      host = import ./host.nix { inherit nixpkgs disko; };
+    in
+    {
+      nixosModules = import ./modules // {
+        default = ./modules/everything.nix;
+      };
+      nixosConfigurations = lib.mapAttrs (_: configuration: host [ configuration ]) (import ./hosts);
+      packages = perSystem (pkgs: import ./packages { inherit pkgs; });
+      devShells = perSystem (pkgs: import ./dev-shell.nix { inherit pkgs; });
+      checks = perSystem (pkgs: import ./checks.nix { inherit self pkgs nixpkgs disko; });
+      formatter = perSystem (pkgs: pkgs.nixfmt);
+    };
+}

@@ -1,0 +1,4 @@
+# Every module by name. An explicit list: a folder that is not named here does not exist for any host.
+{
+  hardening = ./hardening;
+}

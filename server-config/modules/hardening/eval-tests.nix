@@ -1,0 +1,132 @@
+{ lib, ... }:
+let
+  hardened = {
+    berth.features.hardening = true;
+    services.openssh.enable = true;
+  };
+in
+{
+  "a hardened host takes keys only and root by key" = {
+    modules = [ hardened ];
+    shows = config: {
+      sshd = {
+        actual = lib.getAttrs [ "PasswordAuthentication" "KbdInteractiveAuthentication" "PermitRootLogin" ] config.services.openssh.settings;
+        equals = {
+          PasswordAuthentication = false;
+          KbdInteractiveAuthentication = false;
+          PermitRootLogin = "prohibit-password";
+        };
+      };
+      "root's keys" = {
+        actual = config.users.users.root.openssh.authorizedKeys.keys;
+        equals = config.berth.adminKeys;
+      };
+      sysctl = {
+        actual = config.boot.kernel.sysctl."kernel.unprivileged_bpf_disabled";
+        equals = 1;
+      };
+      "nix users" = {
+        actual = config.nix.settings.allowed-users;
+        equals = [
+          "root"
+          "@wheel"
+        ];
+      };
+      baseline = {
+        actual = builtins.fromJSON config.environment.etc."berth/baseline.json".text;
+        equals = {
+          sshKeysOnly = true;
+          bans = true;
+          kernelSettings = true;
+          sudoWheelOnly = true;
+          nixDaemonClosed = true;
+        };
+      };
+    };
+  };
+
+  "the webhook jail exists only where Caddy does" = {
+    modules = [ hardened ];
+    shows = config: {
+      jails = {
+        actual = lib.attrNames config.services.fail2ban.jails;
+        lacks = "berth-webhook";
+        contains = "sshd";
+      };
+    };
+  };
+
+  "an opt-out is reported and takes effect" = {
+    modules = [
+      hardened
+      { berth.hardening.baseline.bans = false; }
+    ];
+    shows = config: {
+      fail2ban = {
+        actual = config.services.fail2ban.enable;
+        equals = false;
+      };
+      baseline = {
+        actual = config.environment.etc."berth/baseline.json".text;
+        contains = ''"bans":false'';
+      };
+    };
+  };
+
+  "no admin key" = {
+    modules = [
+      hardened
+      { berth.adminKeys = lib.mkForce [ ]; }
+    ];
+    refused = "berth.adminKeys is empty";
+  };
+  "no SSH" = {
+    modules = [
+      hardened
+      { services.openssh.enable = lib.mkForce false; }
+    ];
+    refused = "services.openssh.enable is false";
+  };
+  "password login" = {
+    modules = [
+      hardened
+      { services.openssh.settings.PasswordAuthentication = true; }
+    ];
+    refused = "PasswordAuthentication is on, against the baseline";
+  };
+  "root by password" = {
+    modules = [
+      hardened
+      { services.openssh.settings.PermitRootLogin = "yes"; }
+    ];
+    refused = "PermitRootLogin lets root in by password";
+  };
+  "sandbox off" = {
+    modules = [
+      hardened
+      { nix.settings.sandbox = false; }
+    ];
+    refused = "nix.settings.sandbox is not true";
+  };
+  "a trusted builder" = {
+    modules = [
+      hardened
+      { nix.settings.trusted-users = [ "berth-build" ]; }
+    ];
+    refused = "nix.settings.trusted-users holds more than root";
+  };
+  "a ban time without a unit" = {
+    modules = [
+      hardened
+      { berth.hardening.bans.duration = "3600"; }
+    ];
+    throws = "berth.hardening.bans.duration";
+  };
+  "an admin key that is none" = {
+    modules = [
+      hardened
+      { berth.adminKeys = [ "hello" ]; }
+    ];
+    throws = "berth.adminKeys";
+  };
+}

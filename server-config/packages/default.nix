@@ -1,0 +1,4 @@
+{ pkgs }:
+{
+  preview-operator = pkgs.callPackage ./preview-operator.nix { };
+}

@@ -1,0 +1,70 @@
+# The operator and its commands as one package.
+#
+# Installed under lib/berth and not under lib/node_modules, where Node refuses to run TypeScript.
+# Dependencies come from package-lock.json itself, each by its own integrity hash (importNpmLock), so there is
+# no hash here to forget. nodejs_24 runs it; the npm package `node` is for machines without Nix.
+{
+  lib,
+  buildNpmPackage,
+  importNpmLock,
+  nodejs_24,
+  makeWrapper,
+  git,
+}:
+let
+  root = ../..;
+  source = lib.fileset.toSource {
+    inherit root;
+    fileset = lib.fileset.unions [
+      (root + "/package.json")
+      (root + "/package-lock.json")
+      (root + "/webhook")
+    ];
+  };
+  package = lib.importJSON (root + "/package.json");
+  commands = [
+    "preview"
+    "agent"
+    "fleet"
+    "hostctl"
+  ];
+in
+buildNpmPackage {
+  pname = "berth";
+  inherit (package) version;
+  src = source;
+  nodejs = nodejs_24;
+  npmDeps = importNpmLock { npmRoot = source; };
+  inherit (importNpmLock) npmConfigHook;
+  npmFlags = [
+    "--omit=dev"
+    "--omit=optional"
+    "--ignore-scripts"
+  ];
+  nativeBuildInputs = [ makeWrapper ];
+  # TypeScript runs as it is: there is nothing to build.
+  dontNpmBuild = true;
+
+  installPhase = ''
+    runHook preInstall
+    mkdir -p $out/lib/berth $out/bin
+    cp -r package.json webhook node_modules $out/lib/berth/
+    rm -rf $out/lib/berth/node_modules/.bin $out/lib/berth/node_modules/node
+    makeWrapper ${lib.getExe nodejs_24} $out/bin/berth-operator \
+      --add-flags $out/lib/berth/webhook/main.ts --prefix PATH : ${lib.makeBinPath [ git ]}
+    for command in ${lib.escapeShellArgs commands}; do
+      if [ -e webhook/commands/$command/main.ts ]; then
+        makeWrapper ${lib.getExe nodejs_24} $out/bin/$command \
+          --add-flags $out/lib/berth/webhook/commands/$command/main.ts
+      fi
+    done
+    runHook postInstall
+  '';
+
+  meta = {
+    description = package.description;
+    license = lib.licenses.mit;
+    mainProgram = "berth-operator";
+    platforms = lib.platforms.linux;
+  };
+}
