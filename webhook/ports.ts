@@ -166,6 +166,38 @@ export interface JobQueue {
   enqueueSweep(runAt?: Date): Promise<void>;
 }
 
+// ── Commands ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A program and its words. There is no shell in between; adapters build these in pure functions. */
+export interface ShellCommand {
+  readonly argv: readonly [program: string, ...words: string[]];
+  readonly cwd?: string;
+  /** Added to a minimal environment (PATH, HOME, LANG), which is all that a command gets of ours. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly stdin?: string | Buffer;
+  readonly timeoutMs: number;
+  /** Values that must appear in no log line and no error; replaced by `[redacted]`. */
+  readonly secrets?: readonly string[];
+}
+
+export interface ShellResult {
+  /** Null when a signal ended it. */
+  readonly exitCode: number | null;
+  readonly timedOut: boolean;
+  /** Both bounded; the end is kept. */
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Shell {
+  /**
+   * Runs a command in a process group of its own and waits for it. A status other than zero is a result, not an error. When the signal fires or
+   * the time is over, the whole group is ended before it rejects (with the signal's reason) or resolves (`timedOut`).
+   * Throws RUNTIME_FAILED when the program cannot be started.
+   */
+  run(command: ShellCommand, signal?: AbortSignal): Promise<ShellResult>;
+}
+
 // ── The host ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export interface SourceRequest {
