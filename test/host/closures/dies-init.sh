@@ -1,0 +1,2 @@
+# A guest whose init ends before it was ever ready.
+exit 3
