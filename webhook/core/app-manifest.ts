@@ -2,6 +2,7 @@
  * preview.toml: what an app says it needs, as data. This schema is the only reader; the published JSON Schema, the reference page
  * (docs/reference/app-manifest.md) and the error texts are made from it.
  */
+import { parse as parseToml, TomlError } from 'smol-toml';
 import { z } from 'zod';
 import {
   HEALTH_TIMEOUT_DEFAULT_MS,
@@ -240,6 +241,17 @@ export function manifestFrom(value: unknown): ManifestResult {
   const first = parsed.data.services.find((each) => each.port !== undefined)?.port;
   const routes = parsed.data.routes ?? (first === undefined ? [] : [{ path: '/', port: first, stripPrefix: false }]);
   return { ok: true, manifest: { ...parsed.data, routes } };
+}
+
+/** The text of a preview.toml. A syntax error names line and column. */
+export function manifestFromToml(text: string): ManifestResult {
+  try {
+    return manifestFrom(parseToml(text.replace(/^\uFEFF/, '')));
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const reason = error.message.split('\n')[0] ?? 'is not TOML';
+    return { ok: false, problems: [`${MANIFEST_FILE}, line ${error.line}, column ${error.column}: ${reason}`] };
+  }
 }
 
 function problemText(issue: z.core.$ZodIssue): string {

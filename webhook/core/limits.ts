@@ -47,9 +47,14 @@ export const DRAIN_POLL_MS = 1_000;
 /** After SIGTERM a service has this long before SIGKILL. systemd's default is 90 s; a preview has nothing to save. */
 export const STOP_GRACE_MS = 5_000;
 
-/** How long a run waits for quiet after newer commits overtook it: 100 pushes in 10 s are then two builds, not 100 (promise R12). */
-export const SETTLE_MS = 1_000;
-/** …but no longer than this in all, for someone who pushes every half second. */
+/**
+ * A burst of pushes is waited out: 100 pushes in 10 s are then two builds, not 100 (promise R12). One push alone never waits, unless the
+ * instance before it is younger than the window.
+ */
+export const SETTLE_WINDOW_MS = 2_000;
+/** Quiet that ends a burst. */
+export const SETTLE_QUIET_MS = 1_000;
+/** But after this long without a new instance we build what there is, for someone who pushes every half second. */
 export const SETTLE_MAX_MS = 15_000;
 
 /** How often a running job looks whether newer input came in. One primary-key read. */

@@ -4,6 +4,7 @@
  * Each step is idempotent and looks before it acts, so a plan may be cut short anywhere and made again: the next one starts from
  * what is then there. Steps of one stage do not depend on each other and run side by side.
  */
+import { SETTLE_MAX_MS, SETTLE_QUIET_MS, SETTLE_WINDOW_MS } from './limits.ts';
 import type { InstanceName } from './names.ts';
 import type { Desired } from './policy.ts';
 import {
@@ -24,17 +25,23 @@ export interface ObservedWorld {
   readonly hasDatabase: boolean;
 }
 
-export interface Step {
-  readonly name: StepName;
-  readonly because: string;
-  /** The commit that the step is about. */
-  readonly revision?: Revision;
-  /** The instance that the step is about, where that is not the one being brought up. */
-  readonly instance?: InstanceName;
-}
+/** One step of a plan, with its reason in words. */
+export type Step =
+  /** About a commit; `instance` where that is not the one that is being brought up. */
+  | {
+      readonly kind: 'bring-up';
+      readonly name: BringUpStepName;
+      readonly because: string;
+      readonly revision: Revision;
+      readonly instance?: InstanceName;
+    }
+  | { readonly kind: 'end'; readonly name: EndStepName; readonly because: string; readonly instance: InstanceName }
+  | { readonly kind: 'removal'; readonly name: RemovalStepName; readonly because: string };
 
 export interface Plan {
   readonly stages: readonly (readonly Step[])[];
+  /** Set while a burst of pushes is waited out: when to look again. */
+  readonly settleMs: number | null;
 }
 
 /** An instance that was live, is retired, and can be brought back by `preview rollback`. Only the latest is kept. */
@@ -53,9 +60,22 @@ export function targetInstance(record: PreviewRecord, revision: Revision): Insta
   return record.instances.findLast((each) => each.revision.sha === revision.sha && each.failedAt === null) ?? null;
 }
 
-export function planFor(desired: Desired, record: PreviewRecord, world: ObservedWorld): Plan {
-  const stages = stagesFor(desired, record, world).map((stage) => stage.filter((step) => step !== null));
-  return { stages: stages.filter((stage) => stage.length > 0) };
+/** The steps from `world` to `desired`, in order, and nothing that is already as wanted. */
+export function planFor(desired: Desired, record: PreviewRecord, world: ObservedWorld, now: Date): Plan {
+  const settleMs = desired.kind === 'present' ? settleMsFor(desired.revision, record, now) : null;
+  const stages = settleMs === null ? stagesFor(desired, record, world) : keepAlive(record, world);
+  const needed = stages.map((stage) => stage.filter((step) => step !== null)).filter((stage) => stage.length > 0);
+  return { stages: needed, settleMs };
+}
+
+/** How long to wait before a new instance is begun, or null when there is no reason to. */
+function settleMsFor(revision: Revision, record: PreviewRecord, now: Date): number | null {
+  const youngest = record.instances.at(-1);
+  if (youngest === undefined || targetInstance(record, revision) !== null) return null;
+  const ageMs = now.getTime() - youngest.createdAt.getTime();
+  const quietMs = now.getTime() - record.requestedAt.getTime();
+  const isBurst = ageMs < SETTLE_WINDOW_MS || (ageMs < SETTLE_MAX_MS && record.generation - youngest.generation >= 2);
+  return isBurst && quietMs < SETTLE_QUIET_MS ? SETTLE_QUIET_MS - quietMs : null;
 }
 
 function stagesFor(desired: Desired, record: PreviewRecord, world: ObservedWorld): (Step | null)[][] {
@@ -98,7 +118,7 @@ function bringUp(revision: Revision, record: PreviewRecord, world: ObservedWorld
   const isRunning = target !== null && world.instances.get(target.name)?.running === true;
   if (isLive && isRunning && target.healthyAt !== null) return [];
 
-  const step = (name: StepName, because: string): Step => ({ name, because, revision });
+  const step = (name: BringUpStepName, because: string): Step => ({ kind: 'bring-up', name, because, revision });
   const placed = target?.sourcePlacedAt != null && world.instances.has(target.name);
   const setUp = placed && target.setUpAt !== null;
   const mayNeedDatabase = target?.manifest == null || target.manifest.database === 'host';
@@ -131,12 +151,14 @@ function bringUp(revision: Revision, record: PreviewRecord, world: ObservedWorld
 function keepAlive(record: PreviewRecord, world: ObservedWorld): (Step | null)[][] {
   const answering = answeringInstance(record);
   if (answering === null) return [];
-  const isRunning = world.instances.get(answering.name)?.running === true;
-  const step = (name: StepName, because: string): Step => ({
+  const { name: instance, revision } = answering;
+  const isRunning = world.instances.get(instance)?.running === true;
+  const step = (name: BringUpStepName, because: string): Step => ({
+    kind: 'bring-up',
     name,
     because,
-    revision: answering.revision,
-    instance: answering.name,
+    revision,
+    instance,
   });
   return [
     [isRunning ? null : step('start', 'its processes do not run')],
@@ -145,7 +167,7 @@ function keepAlive(record: PreviewRecord, world: ObservedWorld): (Step | null)[]
         ? null
         : step('check-health', 'it has not answered since it was started'),
     ],
-    [world.route === answering.name ? null : step('switch-route', 'its route is not in force')],
+    [world.route === instance ? null : step('switch-route', 'its route is not in force')],
   ];
 }
 
@@ -155,40 +177,41 @@ function tidy(revision: Revision, record: PreviewRecord, world: ObservedWorld): 
   const target = targetInstance(record, revision);
   const others = record.instances.filter((each) => each.name !== target?.name && each.name !== record.answering);
   return [
-    others.map((each) => {
-      const isRunning = world.instances.get(each.name)?.running === true;
+    others.map((each): Step | null => {
       const isLastFailure =
         each.failedAt !== null && each.revision.sha === revision.sha && isFailureCurrent(record, revision.sha);
-      if (each.name === kept?.name || isLastFailure) {
-        return isRunning
-          ? {
-              name: 'retire',
-              instance: each.name,
-              revision: each.revision,
-              because: isLastFailure ? 'it has failed' : 'it was replaced',
-            }
-          : null;
-      }
-      return { name: 'discard', instance: each.name, revision: each.revision, because: 'it was replaced' };
+      const end = (name: EndStepName): Step => ({
+        kind: 'end',
+        name,
+        instance: each.name,
+        because: isLastFailure ? 'it has failed' : 'it was replaced',
+      });
+      if (each.name !== kept?.name && !isLastFailure) return end('discard');
+      return world.instances.get(each.name)?.running === true ? end('retire') : null;
     }),
   ];
 }
 
 /** Backwards, and each part whether or not a record of it exists. */
-function tearDown(record: PreviewRecord, world: ObservedWorld, because: string, forget: boolean): (Step | null)[][] {
-  const names = new Set([...record.instances.map((each) => each.name), ...world.instances.keys()]);
+function tearDown(record: PreviewRecord, world: ObservedWorld, because: string, mayForget: boolean): (Step | null)[][] {
+  const instances = new Set([...record.instances.map((each) => each.name), ...world.instances.keys()]);
+  const removal = (name: RemovalStepName): Step => ({ kind: 'removal', name, because });
   return [
-    [world.route === undefined ? null : { name: 'remove-route', because }],
-    [...names].map((instance) => ({ name: 'discard', instance, because })),
-    [world.hasDatabase || record.database !== null ? { name: 'remove-database', because } : null],
-    [forget ? { name: 'forget', because } : null],
+    [world.route === undefined ? null : removal('remove-route')],
+    [...instances].map((instance) => ({ kind: 'end', name: 'discard', instance, because })),
+    [world.hasDatabase || record.database !== null ? removal('remove-database') : null],
+    [mayForget ? removal('forget') : null],
   ];
 }
 
 /** The plan as lines that a person reads: `preview plan`. */
 export function explainPlan(plan: Plan): string[] {
-  return plan.stages.flat().map((step) => {
-    const about = step.instance ?? (step.revision === undefined ? '' : shortSha(step.revision.sha));
-    return `${step.name}${about === '' ? '' : ` ${about}`}: ${step.because}`;
-  });
+  const lines = plan.stages.flat().map((step) => `${step.name}${aboutText(step)}: ${step.because}`);
+  return plan.settleMs === null ? lines : [...lines, `wait ${plan.settleMs} ms: more pushes are coming in`];
+}
+
+function aboutText(step: Step): string {
+  if (step.kind === 'removal') return '';
+  if (step.instance !== undefined) return ` ${step.instance}`;
+  return step.kind === 'bring-up' ? ` ${shortSha(step.revision.sha)}` : '';
 }

@@ -17,25 +17,28 @@ export interface Upstream {
 export type Upstreams = Readonly<Record<string, Upstream>>;
 
 /** The parts of a bring-up, in the order in which a person would tell them. */
-export type StepName =
-  | 'look'
-  | 'fetch-source'
-  | 'read-manifest'
+export type BringUpStepName =
   | 'claim-names'
   | 'open-route'
+  | 'fetch-source'
   | 'create-instance'
+  | 'read-manifest'
   | 'place-source'
   | 'ensure-database'
   | 'build-system'
   | 'set-up'
   | 'start'
   | 'check-health'
-  | 'switch-route'
-  | 'retire'
-  | 'discard'
-  | 'remove-route'
-  | 'remove-database'
-  | 'forget';
+  | 'switch-route';
+
+/** What becomes of an instance that is not needed any more. */
+export type EndStepName = 'retire' | 'discard';
+
+/** The parts of a removal. */
+export type RemovalStepName = 'remove-route' | 'remove-database' | 'forget';
+
+/** Every step, and `look`, which comes before all of them. */
+export type StepName = 'look' | BringUpStepName | EndStepName | RemovalStepName;
 
 /** One (preview, commit), brought up once and never changed: an own slot, directory or container, and processes. */
 export interface InstanceRecord {
@@ -44,6 +47,8 @@ export interface InstanceRecord {
   readonly slot: number;
   readonly revision: Revision;
   readonly createdAt: Date;
+  /** The preview's generation when the instance was created: how much was asked for since tells a burst of pushes. */
+  readonly generation: number;
   /** Null until read-manifest has read it from the commit. */
   readonly manifest: AppManifest | null;
   /** What was assumed because the repository has no manifest. */
@@ -65,7 +70,9 @@ export interface InstanceRecord {
 }
 
 /** The facts of an instance that a step may save. */
-export type InstanceFacts = Partial<Omit<InstanceRecord, 'id' | 'name' | 'slot' | 'revision' | 'createdAt'>>;
+export type InstanceFacts = Partial<
+  Omit<InstanceRecord, 'id' | 'name' | 'slot' | 'revision' | 'createdAt' | 'generation'>
+>;
 
 /** Why a preview that follows an open pull request is kept away. */
 export type RefusalReason = 'fork' | 'fork-deleted' | 'dependabot' | 'draft';

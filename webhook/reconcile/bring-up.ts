@@ -1,0 +1,293 @@
+/** The steps that bring a commit up, in reading order. Each looks at the facts, acts, and saves what is then true; each may be repeated. */
+import { assumedManifestFrom, MANIFEST_FILE, manifestFromToml, type AppManifest } from '../core/app-manifest.ts';
+import { environmentFrom } from '../core/environment.ts';
+import { OperatorError } from '../core/errors.ts';
+import { HEALTH_TIMEOUT_DEFAULT_MS, MANIFEST_MAX_BYTES } from '../core/limits.ts';
+import {
+  databaseNameOf,
+  extraHostLabel,
+  hostLabelOf,
+  slugCandidates,
+  type HostLabel,
+  type Slug,
+} from '../core/names.ts';
+import { DONE, type StepResult } from '../core/outcome.ts';
+import { answeringInstance, type InstanceRecord, type PreviewRecord, type Upstream } from '../core/preview.ts';
+import type { Revision } from '../core/pull-request.ts';
+import type { InstanceSpec, Operator, PreviewLock, PreviewRoute, SourceRequest } from '../ports.ts';
+
+/** What a step of a bring-up is given. `record` is as it was when its stage began. */
+export interface BringUp {
+  readonly lock: PreviewLock;
+  readonly record: PreviewRecord;
+  readonly revision: Revision;
+  /** The instance worked on; null before create-instance. */
+  readonly instance: InstanceRecord | null;
+  readonly signal: AbortSignal;
+}
+
+export async function claimNames(op: Pick<Operator, 'store'>, work: BringUp): Promise<StepResult> {
+  await op.store.claimSlug(work.lock, slugCandidates(work.record.repository, work.record.key));
+  return DONE;
+}
+
+/** The URL answers from here on, with the status page until there is something to show. */
+export async function openRoute(op: Pick<Operator, 'routes'>, work: BringUp): Promise<StepResult> {
+  const slug = slugOf(work.record);
+  await op.routes.ensure({ slug, hosts: [{ label: hostLabelOf(slug), routes: [] }], answering: null });
+  return DONE;
+}
+
+export async function fetchSource(op: Pick<Operator, 'sources'>, work: BringUp): Promise<StepResult> {
+  await op.sources.ensure(sourceOf(work), work.signal);
+  return DONE;
+}
+
+export async function createInstance(op: Pick<Operator, 'store'>, work: BringUp): Promise<StepResult> {
+  await op.store.createInstance(work.lock, work.revision);
+  return DONE;
+}
+
+/** Reads what the app needs from the commit itself, and refuses secrets and host names that it may not have before anything is made. */
+export async function readManifest(
+  op: Pick<Operator, 'store' | 'sources' | 'secrets'>,
+  work: BringUp,
+): Promise<StepResult> {
+  const instance = instanceOf(work);
+  const { manifest, assumptions } = await manifestOf(op, sourceOf(work));
+  await op.secrets.read(work.record.repository, manifest.secrets);
+  await claimHosts(op, work, manifest);
+  await op.store.saveInstance(work.lock, instance.name, { manifest, assumptions });
+  return DONE;
+}
+
+async function manifestOf(
+  op: Pick<Operator, 'sources'>,
+  source: SourceRequest,
+): Promise<{ manifest: AppManifest; assumptions: string[] }> {
+  const text = await op.sources.readFile(source, MANIFEST_FILE, MANIFEST_MAX_BYTES);
+  if (text !== null) {
+    const result = manifestFromToml(text);
+    if (!result.ok)
+      throw new OperatorError('MANIFEST_INVALID', 'preview.toml does not say what it should.', {
+        detail: result.problems.join('\n'),
+      });
+    return { manifest: result.manifest, assumptions: [] };
+  }
+  const packageText = await op.sources.readFile(source, 'package.json', MANIFEST_MAX_BYTES * 16);
+  const assumed =
+    packageText === null
+      ? null
+      : assumedManifestFrom(parsedJson(packageText), await op.sources.hasFile(source, 'package-lock.json'));
+  if (assumed === null)
+    throw new OperatorError('MANIFEST_MISSING', 'There is no preview.toml, and no package.json with a start script.');
+  return assumed;
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new OperatorError('MANIFEST_MISSING', 'There is no preview.toml, and package.json is not valid JSON.', {
+      cause: error,
+    });
+  }
+}
+
+export async function placeSource(
+  op: Pick<Operator, 'store' | 'runtime' | 'sources' | 'clock'>,
+  work: BringUp,
+): Promise<StepResult> {
+  const { name } = instanceOf(work);
+  // A directory that is there before anything was placed belonged to somebody else: its data must not leak into this instance.
+  if ((await op.runtime.observe(name)) !== null) await op.runtime.remove(name);
+  const directory = await op.runtime.ensureDirectory(name);
+  await op.sources.place(sourceOf(work), directory, work.signal);
+  await op.store.saveInstance(work.lock, name, { sourcePlacedAt: op.clock.now() });
+  return DONE;
+}
+
+/** The password is stored before the role is made, so that a repetition makes the same one. */
+export async function ensureDatabase(
+  op: Pick<Operator, 'store' | 'databases' | 'random'>,
+  work: BringUp,
+): Promise<StepResult> {
+  if (manifestIn(work).database !== 'host') return DONE;
+  const database = work.record.database ?? {
+    name: databaseNameOf(slugOf(work.record)),
+    password: op.random.password(),
+  };
+  if (work.record.database === null) await op.store.saveDatabase(work.lock, database);
+  await op.databases.ensure(database);
+  return DONE;
+}
+
+export async function buildSystem(op: Pick<Operator, 'store' | 'runtime'>, work: BringUp): Promise<StepResult> {
+  const system = await op.runtime.buildSystem(manifestIn(work), work.signal);
+  if (system !== null) await op.store.saveInstance(work.lock, instanceOf(work).name, { system });
+  return DONE;
+}
+
+export async function setUp(op: Operator, work: BringUp): Promise<StepResult> {
+  if (manifestIn(work).setup !== undefined) await op.runtime.setUp(await specOf(op, work), work.signal);
+  await op.store.saveInstance(work.lock, instanceOf(work).name, { setUpAt: op.clock.now() });
+  return DONE;
+}
+
+/** Health is a fact about running processes: it is forgotten before they are started again. */
+export async function start(op: Operator, work: BringUp): Promise<StepResult> {
+  await op.store.saveInstance(work.lock, instanceOf(work).name, { healthyAt: null });
+  await op.runtime.start(await specOf(op, work), work.signal);
+  return DONE;
+}
+
+export async function checkHealth(
+  op: Pick<Operator, 'store' | 'runtime' | 'routes' | 'health' | 'clock'>,
+  work: BringUp,
+): Promise<StepResult> {
+  const instance = instanceOf(work);
+  const manifest = manifestIn(work);
+  const upstreams = op.runtime.upstreamsOf({ slot: instance.slot, manifest });
+  const all = Object.values(upstreams);
+  const main = mainUpstream(manifest, upstreams);
+  const isCrashing = async () => {
+    const services = (await op.runtime.observe(instance.name))?.services ?? [];
+    return services.find((service) => service.state !== 'running' && service.restarts >= 2)?.name ?? null;
+  };
+  try {
+    await op.health.check(
+      {
+        upstreams: all,
+        main,
+        path: manifest.health?.path ?? '/',
+        declared: manifest.health !== undefined,
+        timeoutMs: manifest.health === undefined ? HEALTH_TIMEOUT_DEFAULT_MS : manifest.health.timeoutSeconds * 1_000,
+        host: op.routes.addressOf(hostLabelOf(slugOf(work.record))).host,
+      },
+      isCrashing,
+      work.signal,
+    );
+  } catch (error) {
+    throw await withLastLines(op, instance, error, work.signal);
+  }
+  await op.store.saveInstance(work.lock, instance.name, { healthyAt: op.clock.now(), upstreams });
+  return DONE;
+}
+
+/** The instance answers at the preview's URL when this resolves; whatever the one before has in flight it finishes. */
+export async function switchRoute(
+  op: Pick<Operator, 'store' | 'runtime' | 'routes' | 'clock'>,
+  work: BringUp,
+): Promise<StepResult> {
+  const instance = instanceOf(work);
+  const manifest = manifestIn(work);
+  const slug = slugOf(work.record);
+  await claimHosts(op, work, manifest);
+  await op.routes.ensure(routeOf(op, slug, instance, manifest));
+  await op.store.saveSwitch(work.lock, instance.name, op.clock.now());
+  await op.store.claimHosts(work.lock, hostLabelsOf(slug, manifest));
+  return DONE;
+}
+
+/** Host names of the instance to come and of the one that is shown: both are the preview's until the switch is done. */
+async function claimHosts(op: Pick<Operator, 'store'>, work: BringUp, manifest: AppManifest): Promise<void> {
+  const slug = slugOf(work.record);
+  const shown = answeringInstance(work.record)?.manifest ?? manifest;
+  await op.store.claimHosts(work.lock, [...new Set([...hostLabelsOf(slug, manifest), ...hostLabelsOf(slug, shown)])]);
+}
+
+function routeOf(
+  op: Pick<Operator, 'runtime'>,
+  slug: Slug,
+  instance: InstanceRecord,
+  manifest: AppManifest,
+): PreviewRoute {
+  const extra = manifest.extraHosts.map((host) => ({ label: extraHostLabel(host.prefix, slug), routes: host.routes }));
+  return {
+    slug,
+    hosts: [{ label: hostLabelOf(slug), routes: manifest.routes }, ...extra],
+    answering: { instance: instance.name, upstreams: op.runtime.upstreamsOf({ slot: instance.slot, manifest }) },
+  };
+}
+
+/** All host labels of a preview with this manifest, the main one first. */
+export function hostLabelsOf(slug: Slug, manifest: AppManifest): HostLabel[] {
+  return [hostLabelOf(slug), ...manifest.extraHosts.map((host) => extraHostLabel(host.prefix, slug))];
+}
+
+/** The service that answers `/`, or else the first that is routed. */
+function mainUpstream(manifest: AppManifest, upstreams: Readonly<Record<string, Upstream>>): Upstream {
+  const port = (manifest.routes.find((route) => route.path === '/') ?? manifest.routes[0])?.port;
+  const main = upstreams[String(port)];
+  if (main === undefined) throw new OperatorError('INTERNAL', `No upstream for port ${port}.`);
+  return main;
+}
+
+async function specOf(op: Operator, work: BringUp): Promise<InstanceSpec> {
+  const { record } = work;
+  const instance = instanceOf(work);
+  const manifest = manifestIn(work);
+  const addresses = op.runtime.addressesOf(instance.slot);
+  const environment = environmentFrom({
+    manifest,
+    revision: instance.revision,
+    address: op.routes.addressOf(hostLabelOf(slugOf(record))),
+    repositoryUrl: op.runtime.repositoryUrlOf(instance.name),
+    databaseUrl:
+      manifest.database === 'host' && record.database !== null ? op.databases.urlOf(record.database, addresses) : null,
+    secrets: await op.secrets.read(record.repository, manifest.secrets),
+  });
+  return {
+    name: instance.name,
+    slot: instance.slot,
+    addresses,
+    revision: instance.revision,
+    manifest,
+    system: instance.system,
+    environment,
+  };
+}
+
+const HEALTH_TAIL_LINES = 15;
+
+/** A health failure with what the app printed last, which is usually the reason. */
+async function withLastLines(
+  op: Pick<Operator, 'runtime'>,
+  instance: InstanceRecord,
+  error: unknown,
+  signal: AbortSignal,
+): Promise<unknown> {
+  if (signal.aborted || !(error instanceof OperatorError) || error.detail !== undefined) return error;
+  const lines: string[] = [];
+  for await (const line of op.runtime.logs(instance.name, { follow: false, tailLines: HEALTH_TAIL_LINES, signal })) {
+    if (line.source !== 'setup') lines.push(`${line.source}: ${line.text}`);
+  }
+  const { code, message, hint, retry, cause } = error;
+  return new OperatorError(code, message, {
+    hint,
+    retry,
+    cause,
+    ...(lines.length === 0 ? {} : { detail: lines.slice(-HEALTH_TAIL_LINES).join('\n') }),
+  });
+}
+
+function sourceOf(work: BringUp): SourceRequest {
+  return { key: work.record.key, repository: work.record.repository, revision: work.revision };
+}
+
+function slugOf(record: PreviewRecord): Slug {
+  if (record.slug === null)
+    throw new OperatorError('INTERNAL', 'A step needs the name of the preview before it was claimed.');
+  return record.slug;
+}
+
+function instanceOf(work: BringUp): InstanceRecord {
+  if (work.instance === null) throw new OperatorError('INTERNAL', 'A step needs an instance before it was created.');
+  return work.instance;
+}
+
+function manifestIn(work: BringUp): AppManifest {
+  const { manifest } = instanceOf(work);
+  if (manifest === null) throw new OperatorError('INTERNAL', 'A step needs the manifest before it was read.');
+  return manifest;
+}

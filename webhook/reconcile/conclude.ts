@@ -1,0 +1,91 @@
+/** The only place that writes the verdict of a run: what failed and when to look again, or that all is as wanted. */
+import { failureFrom, type RunResult } from '../core/outcome.ts';
+import { isFailureCurrent, type PreviewRecord } from '../core/preview.ts';
+import { targetInstance } from '../core/plan.ts';
+import type { Desired } from '../core/policy.ts';
+import type { Operator, PreviewLock } from '../ports.ts';
+import type { Look } from './observe.ts';
+
+/** Whether the run should look once more at once, or is over. */
+export type Next = 'again' | 'rest';
+
+type Concluding = Pick<Operator, 'store' | 'jobs' | 'clock' | 'log'>;
+
+/** Saves what came of a run and asks for the next look, where one is due. */
+export async function conclude(op: Concluding, lock: PreviewLock, look: Look, run: RunResult): Promise<Next> {
+  const record = await op.store.load(lock.key);
+  if (record === null) {
+    await op.jobs.enqueueReport(lock.key);
+    return 'rest';
+  }
+  if (record.doing !== null) await op.store.saveDoing(lock, null);
+  switch (run.kind) {
+    case 'failed':
+      return concludeFailure(op, lock, record, run);
+    case 'waiting':
+      await clearFailure(op, lock, record, look);
+      await op.jobs.enqueueReport(lock.key);
+      if (run.retryAfterMs === 0) return 'again';
+      await op.jobs.enqueueReconcile(lock.key, new Date(op.clock.now().getTime() + run.retryAfterMs));
+      return 'rest';
+    case 'settled':
+      await clearFailure(op, lock, record, look);
+      if (look.problem !== null) {
+        return concludeFailure(op, lock, record, { kind: 'failed', step: 'look', sha: null, error: look.problem });
+      }
+      if (run.steps > 0 || record.failure !== null) await op.jobs.enqueueReport(lock.key);
+      // A second look confirms that all is as wanted now, and finds what became superfluous.
+      return run.steps > 0 ? 'again' : 'rest';
+  }
+}
+
+async function concludeFailure(
+  op: Concluding,
+  lock: PreviewLock,
+  record: PreviewRecord,
+  run: Extract<RunResult, { kind: 'failed' }>,
+): Promise<Next> {
+  const { error } = run;
+  if (error.code === 'SUPERSEDED') return 'again';
+  // The job stays in the queue: whoever is alive next picks it up.
+  if (error.code === 'SHUTTING_DOWN') throw error;
+
+  const failure = failureFrom(run, record.failure, op.clock.now());
+  op.log.warn(
+    { code: error.code, step: run.step, sha: run.sha, attempts: failure.attempts, err: error.cause ?? error },
+    'a step failed',
+  );
+  await op.store.saveFailure(lock, failure);
+  await op.jobs.enqueueReport(lock.key);
+  if (failure.nextAttemptAt !== null) {
+    await op.jobs.enqueueReconcile(lock.key, failure.nextAttemptAt);
+    return 'rest';
+  }
+  const { wanted } = record;
+  const target = wanted?.presence === 'present' ? targetInstance(record, wanted.revision) : null;
+  if (target === null || target.name === record.answering || target.revision.sha !== run.sha) return 'rest';
+  // Given up for good: the next look stops what still runs of it.
+  await op.store.saveInstance(lock, target.name, { failedAt: failure.at });
+  return 'again';
+}
+
+/** A stored failure is over when what it spoke of is as wanted now. A failure that a person has to deal with stays until then. */
+async function clearFailure(op: Concluding, lock: PreviewLock, record: PreviewRecord, look: Look): Promise<void> {
+  if (record.failure === null || look.problem !== null) return;
+  if (record.failure.step === 'look' || isAsWanted(record, look.desired)) await op.store.saveFailure(lock, null);
+}
+
+function isAsWanted(record: PreviewRecord, desired: Desired): boolean {
+  switch (desired.kind) {
+    case 'present': {
+      const target = targetInstance(record, desired.revision);
+      const isLive = target !== null && target.name === record.answering && target.healthyAt !== null;
+      return isLive || !isFailureCurrent(record, desired.revision.sha);
+    }
+    case 'refused':
+    case 'absent':
+      return record.instances.length === 0;
+    case 'unknown':
+      return false;
+  }
+}
