@@ -10,9 +10,11 @@ import type { Desired } from './policy.ts';
 import {
   answeringInstance,
   isFailureCurrent,
+  type BringUpStepName,
+  type EndStepName,
   type InstanceRecord,
   type PreviewRecord,
-  type StepName,
+  type RemovalStepName,
 } from './preview.ts';
 import { shortSha, type Revision } from './pull-request.ts';
 
