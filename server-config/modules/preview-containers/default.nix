@@ -1,0 +1,10 @@
+{
+  imports = [
+    ../../flags.nix
+    ./options.nix
+    ./assertions.nix
+    ./network.nix
+    ./limits.nix
+    ./garbage.nix
+  ];
+}

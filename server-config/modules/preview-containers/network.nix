@@ -1,0 +1,45 @@
+# Addresses, NAT and DNS of containers. What they may reach is the firewall module's matter.
+{ config, lib, ... }:
+let
+  cfg = config.berth.previewContainers;
+in
+{
+  config = lib.mkIf config.berth.features.previewContainers {
+    boot.enableContainers = true;
+
+    networking.nat = {
+      enable = true;
+      externalInterface = config.berth.uplink;
+      internalIPs = [ config.berth.containerRange ];
+    };
+    # Containers have IPv4 only (product.md decision 6); no router of ours speaks v6 for them.
+    boot.kernel.sysctl."net.ipv6.conf.default.accept_ra" = lib.mkDefault 0;
+
+    # systemd's own 80-container-ve.network would give each link a second address, a DHCP server and NAT of its own.
+    systemd.network.networks."10-berth-containers" = {
+      matchConfig.Name = "ve-* vb-*";
+      linkConfig.Unmanaged = true;
+    };
+
+    # One address for all containers at which the host's resolver answers: it exists before the first container does.
+    systemd.network.netdevs."10-berth0".netdevConfig = {
+      Name = "berth0";
+      Kind = "dummy";
+    };
+    systemd.network.networks."10-berth0" = {
+      matchConfig.Name = "berth0";
+      address = [ "${cfg.resolverAddress}/32" ];
+      linkConfig.RequiredForOnline = false;
+    };
+    services.resolved = {
+      enable = true;
+      settings.Resolve = {
+        DNSStubListenerExtra = [ cfg.resolverAddress ];
+        # Multicast names of the LAN are nothing that a container should be able to ask for.
+        LLMNR = false;
+        MulticastDNS = false;
+      };
+    };
+    networking.useNetworkd = lib.mkDefault true;
+  };
+}
