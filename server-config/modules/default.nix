@@ -1,5 +1,6 @@
 # Every module by name. An explicit list: a folder that is not named here does not exist for any host.
 {
+  database = ./database;
   firewall = ./firewall;
   hardening = ./hardening;
   preview-containers = ./preview-containers;

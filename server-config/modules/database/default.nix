@@ -1,0 +1,10 @@
+{
+  imports = [
+    ../../flags.nix
+    ./options.nix
+    ./assertions.nix
+    ./server.nix
+    ./tenants.nix
+    ./backup.nix
+  ];
+}

@@ -1,0 +1,45 @@
+{ lib, ... }:
+let
+  inherit (lib) mkOption types;
+  identifier = types.strMatching "[a-z][a-z0-9_]{0,30}";
+in
+{
+  options.berth.database = {
+    operatorRole = mkOption {
+      type = identifier;
+      default = "berth";
+      description = "Role and database of the operator: holds its facts and its queue, and makes the tenants' databases.";
+    };
+    operatorUsers = mkOption {
+      type = types.listOf identifier;
+      default = [ ];
+      description = "System users that may become the operator's role over the unix socket. The preview-operator module adds its own.";
+    };
+    tenantsRole = mkOption {
+      type = identifier;
+      default = "berth_tenants";
+      description = "Group role of which every preview's role is a member; only its members may log in over TCP, each to the database of its own name.";
+    };
+    memoryMiB = mkOption {
+      type = types.ints.between 256 1048576;
+      default = 2048;
+      description = "Memory that PostgreSQL should count on, in MiB: a quarter for its own cache, the rest expected in the kernel's.";
+    };
+    connectionsMax = mkOption {
+      type = types.ints.between 50 5000;
+      # A preview's role gets 20 (webhook/core/limits.ts); a hundred previews rarely use five each at once.
+      default = 500;
+      description = "Connections at once, of the operator and all previews.";
+    };
+    tempFileLimit = mkOption {
+      type = types.strMatching "[1-9][0-9]*(MB|GB)";
+      default = "2GB";
+      description = "Temporary disk space that one session may take for sorts and joins.";
+    };
+    dumpFolder = mkOption {
+      type = types.path;
+      default = "/var/backup/postgresql";
+      description = "Where the dump of all databases is put before a backup.";
+    };
+  };
+}

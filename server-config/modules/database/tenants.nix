@@ -1,0 +1,112 @@
+# Who may log in where (promise S11): a preview's role to the database of its own name, from a container, with its
+# password; the operator over the unix socket, by its system user; nobody else anywhere.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  cfg = config.berth.database;
+  operator = cfg.operatorRole;
+
+  authentication = ''
+    # TYPE  DATABASE  USER  ADDRESS  METHOD
+    local all postgres peer map=postgres
+    local all ${operator} peer map=${operator}
+    local all all reject
+    host sameuser +${cfg.tenantsRole} ${config.berth.containerRange} scram-sha-256
+    host all all 0.0.0.0/0 reject
+    host all all ::/0 reject
+  '';
+
+  # Repeated at each start: every line may run twice.
+  rules = pkgs.writeText "berth-database-rules.sql" ''
+    DO $$
+    BEGIN
+      IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '${cfg.tenantsRole}') THEN
+        CREATE ROLE ${cfg.tenantsRole} NOLOGIN;
+      END IF;
+    END
+    $$;
+    GRANT ${cfg.tenantsRole} TO ${operator} WITH ADMIN OPTION;
+    REVOKE ALL ON DATABASE postgres, template1, ${operator} FROM PUBLIC;
+    GRANT CONNECT ON DATABASE postgres, template1 TO ${operator};
+    REVOKE ALL ON SCHEMA public FROM PUBLIC;
+  '';
+in
+{
+  options.berth.database.render = lib.mkOption {
+    type = lib.types.attrsOf lib.types.str;
+    internal = true;
+    readOnly = true;
+    default = {
+      inherit authentication;
+      rules = rules.text;
+    };
+    description = "The texts that assertions compare with and that the tests load into a real PostgreSQL.";
+  };
+
+  config = lib.mkIf config.berth.features.database {
+    services.postgresql = {
+      # NixOS's own default lets every system user and every loopback client try.
+      authentication = lib.mkOverride 90 authentication;
+      identMap = lib.concatMapStrings (user: "${operator} ${user} ${operator}\n") (
+        lib.unique (cfg.operatorUsers ++ [ "root" ])
+      );
+      ensureDatabases = [ operator ];
+      ensureUsers = [
+        {
+          name = operator;
+          ensureDBOwnership = true;
+          ensureClauses = {
+            login = true;
+            createdb = true;
+            createrole = true;
+          };
+        }
+      ];
+    };
+
+    systemd.services.berth-database-rules = {
+      description = "Who may use which database";
+      wantedBy = [ "multi-user.target" ];
+      requires = [ "postgresql-setup.service" ];
+      after = [ "postgresql-setup.service" ];
+      serviceConfig = {
+        Type = "oneshot";
+        RemainAfterExit = true;
+        User = "postgres";
+        Group = "postgres";
+        ExecStart = "${lib.getExe' config.services.postgresql.finalPackage "psql"} --no-psqlrc --set=ON_ERROR_STOP=1 --single-transaction --dbname=postgres --file=${rules}";
+        NoNewPrivileges = true;
+        CapabilityBoundingSet = "";
+        ProtectSystem = "strict";
+        ProtectHome = true;
+        PrivateTmp = true;
+        PrivateDevices = true;
+        PrivateNetwork = true;
+        ProtectKernelModules = true;
+        ProtectKernelTunables = true;
+        ProtectKernelLogs = true;
+        ProtectControlGroups = true;
+        ProtectClock = true;
+        ProtectHostname = true;
+        ProtectProc = "invisible";
+        ProcSubset = "pid";
+        MemoryDenyWriteExecute = true;
+        LockPersonality = true;
+        RestrictRealtime = true;
+        RestrictSUIDSGID = true;
+        RestrictNamespaces = true;
+        RestrictAddressFamilies = "AF_UNIX";
+        SystemCallArchitectures = "native";
+        SystemCallFilter = [
+          "@system-service"
+          "~@privileged @resources"
+        ];
+        UMask = "0077";
+      };
+    };
+  };
+}
