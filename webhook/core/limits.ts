@@ -69,3 +69,12 @@ export const RETRY_MAX_MS = 5 * 60_000;
 
 /** A whole run of a preview's job; beyond the sum of every step's own limit it is stuck. */
 export const JOB_TIMEOUT_MS = 100 * 60_000;
+
+/** Between two sweeps: the longest time that a lost delivery goes unnoticed. One list request per repository each time. */
+export const SWEEP_INTERVAL_MS = 2 * 60_000;
+
+/**
+ * Something of ours without a record must have been seen that way for this long before it is removed: longer than any step takes between
+ * making a thing and saving that it is there, and one full sweep.
+ */
+export const ORPHAN_OBSERVATION_MS = 5 * 60_000;

@@ -1,0 +1,111 @@
+/**
+ * A look at everything, in both directions: open pull requests without a preview, previews whose pull request moved on unnoticed, and things on
+ * the host that belong to no preview. On start, on a timer and on demand.
+ */
+import { operatorErrorFrom } from '../core/errors.ts';
+import { ORPHAN_OBSERVATION_MS } from '../core/limits.ts';
+import { databaseNameOf } from '../core/names.ts';
+import { isAllowedRepository } from '../core/policy.ts';
+import type { PreviewRecord } from '../core/preview.ts';
+import { keyText, parseRepositoryName, type RepositoryName } from '../core/pull-request.ts';
+import type { Operator } from '../ports.ts';
+
+/** A thing of ours on the host that no record speaks of. */
+export interface Orphan {
+  readonly kind: 'instance' | 'database' | 'route';
+  readonly name: string;
+  readonly remove: () => Promise<void>;
+}
+
+/** Since when each orphan has been seen. Lost at a restart, which only makes an orphan wait longer. */
+export type Sightings = Map<string, Date>;
+
+type Sweeping = Pick<
+  Operator,
+  'policy' | 'clock' | 'log' | 'pullRequests' | 'store' | 'jobs' | 'runtime' | 'databases' | 'routes' | 'sources'
+>;
+
+/**
+ * Asks for a look at every preview and every open pull request, and removes orphans that were seen for a full observation interval. One
+ * repository or thing that fails is logged and does not stop the rest. Never removes anything because GitHub did not know it.
+ */
+export async function sweep(op: Sweeping, sightings: Sightings, signal: AbortSignal): Promise<void> {
+  const orphans = await findOrphans(op);
+  const records = await op.store.list();
+  for (const record of records) await op.jobs.enqueueReconcile(record.key);
+  await requestOpenPulls(op, records, signal);
+  await removeOldOrphans(op, orphans, sightings);
+  await op.sources.removeUnused(new Set(records.map((record) => record.key.repositoryId)));
+}
+
+async function requestOpenPulls(op: Sweeping, records: readonly PreviewRecord[], signal: AbortSignal): Promise<void> {
+  const known = new Set(records.map((record) => keyText(record.key)));
+  for (const repository of repositoriesOf(op, records)) {
+    try {
+      for (const key of await op.pullRequests.listOpen(repository, signal)) {
+        if (!known.has(keyText(key))) await op.store.request(key, repository);
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      op.log.warn(
+        { repository, code: operatorErrorFrom(error).code, err: error },
+        'the open pull requests could not be listed; the next sweep tries again',
+      );
+    }
+  }
+}
+
+/** The repositories named in the allow-list, and those of `owner/*` entries that we have met. */
+function repositoriesOf(op: Sweeping, records: readonly PreviewRecord[]): Set<RepositoryName> {
+  const named = op.policy.repositories.map(parseRepositoryName).filter((name) => name !== null);
+  const met = records.map((record) => record.repository).filter((name) => isAllowedRepository(op.policy, name));
+  return new Set([...named, ...met]);
+}
+
+/**
+ * What is on the host without a record. The host is read before the records: every step saves that a thing will be before it makes it, so what
+ * was there first and has no record afterwards is nobody's.
+ */
+export async function findOrphans(op: Pick<Operator, 'runtime' | 'databases' | 'routes' | 'store'>): Promise<Orphan[]> {
+  const [instances, databases, routes] = await Promise.all([op.runtime.list(), op.databases.list(), op.routes.list()]);
+  const records = await op.store.list();
+  const instanceNames = new Set(records.flatMap((record) => record.instances.map((instance) => instance.name)));
+  const slugs = new Set(records.flatMap((record) => record.slug ?? []));
+  const databaseNames = new Set([...slugs].map(databaseNameOf));
+  return [
+    ...routes
+      .filter((each) => !slugs.has(each.slug))
+      .map((each): Orphan => ({ kind: 'route', name: each.slug, remove: () => op.routes.remove(each.slug) })),
+    ...instances
+      .filter((each) => !instanceNames.has(each.name))
+      .map((each): Orphan => ({ kind: 'instance', name: each.name, remove: () => op.runtime.remove(each.name) })),
+    ...databases
+      .filter((name) => !databaseNames.has(name))
+      .map((name): Orphan => ({ kind: 'database', name, remove: () => op.databases.remove(name) })),
+  ];
+}
+
+async function removeOldOrphans(op: Sweeping, orphans: readonly Orphan[], sightings: Sightings): Promise<void> {
+  const now = op.clock.now();
+  const present = new Set(orphans.map((orphan) => `${orphan.kind} ${orphan.name}`));
+  for (const name of sightings.keys()) if (!present.has(name)) sightings.delete(name);
+  for (const orphan of orphans) {
+    const name = `${orphan.kind} ${orphan.name}`;
+    const since = sightings.get(name) ?? now;
+    sightings.set(name, since);
+    if (now.getTime() - since.getTime() < ORPHAN_OBSERVATION_MS) continue;
+    try {
+      op.log.warn(
+        { kind: orphan.kind, name: orphan.name, since },
+        'removing something of ours that belongs to no preview',
+      );
+      await orphan.remove();
+      sightings.delete(name);
+    } catch (error) {
+      op.log.error(
+        { kind: orphan.kind, name: orphan.name, err: error },
+        'an orphan could not be removed; the next sweep tries again',
+      );
+    }
+  }
+}
