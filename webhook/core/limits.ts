@@ -3,8 +3,23 @@
 /** GitHub caps a webhook payload at 25 MB (docs.github.com, "Webhook events and payloads"). */
 export const WEBHOOK_BODY_MAX_BYTES = 25 * 1024 * 1024;
 
-/** A sender that has not delivered its whole request by then is cut: GitHub itself gives up on us after 10 s. */
-export const WEBHOOK_RECEIVE_TIMEOUT_MS = 10_000;
+/**
+ * A sender that has not delivered its whole request by then is cut. GitHub itself gives up on us after 10 s; Node looks twice a second, so
+ * that this is over by then.
+ */
+export const WEBHOOK_RECEIVE_TIMEOUT_MS = 9_000;
+
+/** Bodies that are being received at the same time, together: four of the largest, or thousands of the usual 30 kB. */
+export const WEBHOOK_BODIES_MAX_BYTES = 100 * 1024 * 1024;
+
+/** Connections beyond are closed at once. GitHub uses a handful; a flood must not take the file descriptors of everything else. */
+export const WEBHOOK_CONNECTIONS_MAX = 1_000;
+
+/** An idle connection is kept this long: longer than Caddy's two minutes, so that it is never we who close one that Caddy is about to use. */
+export const WEBHOOK_KEEP_ALIVE_MS = 125_000;
+
+/** Bad signatures of one address in a minute that get a 401 and a line in the log each; beyond, 429 and silence. Good ones are never counted. */
+export const BAD_SIGNATURES_PER_MINUTE = 60;
 
 /** Deliveries that may wait for the next commit. At 64 connections a batch holds 64; this only matters when PostgreSQL stalls. */
 export const INTAKE_QUEUE_MAX = 2_000;

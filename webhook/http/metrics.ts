@@ -1,0 +1,104 @@
+/**
+ * What Prometheus reads at GET /metrics. Previews and jobs are counted when it asks, from the state itself: a gauge that is kept up to date by hand
+ * is wrong after the first kill.
+ */
+import type { FastifyInstance } from 'fastify';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { phaseOf } from '../core/preview.ts';
+import type { Log, PreviewStore } from '../ports.ts';
+
+export interface DeliveryCounter {
+  /** One answer of the webhook: what it was (`accepted`, `duplicate`, `ignored`, `pong`, or the code of the error), its status, and how long it took. */
+  countAnswer(answer: string, status: number, seconds: number): void;
+}
+
+export interface Metrics extends DeliveryCounter {
+  readonly contentType: string;
+  /** The whole text. State that cannot be read is left out and counted in `berth_scrape_errors_total`. */
+  text(): Promise<string>;
+}
+
+/** Jobs of the queue by what becomes of them; keys are label values of our own (`waiting`, `running`, `failing`). */
+export type JobCounts = Readonly<Record<string, number>>;
+
+export interface MetricsSources {
+  readonly store: Pick<PreviewStore, 'list'>;
+  readonly countJobs?: () => Promise<JobCounts>;
+  readonly log: Pick<Log, 'warn'>;
+}
+
+/** Our own part of an acknowledgement is about a millisecond; GitHub gives up after ten seconds. */
+const ANSWER_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10];
+
+export function createMetrics(sources: MetricsSources): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  const answers = new Counter({
+    name: 'berth_webhook_answers_total',
+    help: 'Answers given to webhook requests.',
+    labelNames: ['answer', 'status'],
+    registers,
+  });
+  const seconds = new Histogram({
+    name: 'berth_webhook_answer_seconds',
+    help: 'Time from a webhook request’s headers to its answer.',
+    buckets: ANSWER_SECONDS,
+    registers,
+  });
+  const scrapeErrors = new Counter({
+    name: 'berth_scrape_errors_total',
+    help: 'Times that state could not be read for /metrics.',
+    registers,
+  });
+  const whatCounts = async (gauge: Gauge, label: string, read: () => Promise<JobCounts>): Promise<void> => {
+    gauge.reset();
+    try {
+      for (const [value, count] of Object.entries(await read())) gauge.set({ [label]: value }, count);
+    } catch (error) {
+      scrapeErrors.inc();
+      sources.log.warn({ error }, 'State could not be read for /metrics.');
+    }
+  };
+  const previews: Gauge = new Gauge({
+    name: 'berth_previews',
+    help: 'Previews by phase.',
+    labelNames: ['phase'],
+    registers,
+    collect: () => whatCounts(previews, 'phase', () => countPhases(sources.store)),
+  });
+  const { countJobs } = sources;
+  if (countJobs !== undefined) {
+    const jobs: Gauge = new Gauge({
+      name: 'berth_jobs',
+      help: 'Jobs in the queue by state.',
+      labelNames: ['state'],
+      registers,
+      collect: () => whatCounts(jobs, 'state', countJobs),
+    });
+  }
+
+  return {
+    contentType: registry.contentType,
+    text: () => registry.metrics(),
+    countAnswer(answer, status, took) {
+      answers.inc({ answer, status: String(status) });
+      seconds.observe(took);
+    },
+  };
+}
+
+async function countPhases(store: Pick<PreviewStore, 'list'>): Promise<JobCounts> {
+  const counts: Record<string, number> = {};
+  for (const record of await store.list()) {
+    const { name } = phaseOf(record);
+    counts[name] = (counts[name] ?? 0) + 1;
+  }
+  return counts;
+}
+
+export async function metricsRoute(app: FastifyInstance, options: { metrics: Metrics }): Promise<void> {
+  app.get('/metrics', async (_request, reply) =>
+    reply.type(options.metrics.contentType).send(await options.metrics.text()),
+  );
+}

@@ -1,0 +1,111 @@
+/**
+ * POST /webhook/github: raw bytes → verified event → committed → 202. Nothing is answered 202 that is not in PostgreSQL; nothing else is done here.
+ * Every answer is in the table of docs/reference/http-api.md.
+ */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { slugCandidates } from '../core/names.ts';
+import type { IncomingDelivery, Intake, Log, WebhookSource } from '../ports.ts';
+import { refuse } from './error-reply.ts';
+import type { DeliveryCounter } from './metrics.ts';
+import { readBodiesAsBytes, type BodyLimits } from './raw-body.ts';
+
+export interface WebhookRouteOptions {
+  readonly source: WebhookSource;
+  readonly intake: Intake;
+  readonly metrics: DeliveryCounter;
+  readonly log: Log;
+  readonly limits: BodyLimits & { readonly badSignaturesPerMinute: number };
+}
+
+export const WEBHOOK_PATH = '/webhook/github';
+const NO_BODY = Buffer.alloc(0);
+const MINUTE_MS = 60_000;
+
+/** A plugin with a scope of its own: its way of reading bodies is nobody else's. Needs @fastify/rate-limit registered. */
+export async function webhookRoute(app: FastifyInstance, options: WebhookRouteOptions): Promise<void> {
+  readBodiesAsBytes(app, options.limits);
+  const badSignatureBudget = app.createRateLimit({
+    max: options.limits.badSignaturesPerMinute,
+    timeWindow: MINUTE_MS,
+  });
+
+  countAnswers(app, options.metrics);
+
+  app.post(WEBHOOK_PATH, async (request, reply) => {
+    const rawBody = request.body instanceof Buffer ? request.body : NO_BODY;
+    const incoming = options.source.read(request.headers, rawBody);
+    switch (incoming.kind) {
+      case 'event':
+        return acceptEvent(options, incoming, reply);
+      case 'ping':
+        options.log.info({ deliveryId: incoming.deliveryId }, 'GitHub’s ping arrived: the webhook is set up.');
+        return reply.send({ status: 'pong' });
+      case 'ignored':
+        options.log.debug({ deliveryId: incoming.deliveryId, reason: incoming.reason }, 'Delivery ignored.');
+        return reply.send({ status: 'ignored', reason: incoming.reason });
+      case 'rejected':
+        return incoming.status === 401
+          ? refuseSignature(options, incoming, { request, reply, budget: badSignatureBudget })
+          : refuseDelivery(options, incoming, reply);
+    }
+  });
+}
+
+/** Every body that this route answers with says in one word what became of the request. */
+interface Answer {
+  readonly status?: string;
+  readonly code?: string;
+}
+
+function countAnswers(app: FastifyInstance, metrics: DeliveryCounter): void {
+  const given = new WeakMap<FastifyReply, string>();
+  app.addHook<Answer>('preSerialization', (_request, reply, answer, done) => {
+    given.set(reply, answer.status ?? answer.code ?? '');
+    done(null, answer);
+  });
+  app.addHook('onResponse', (_request, reply, done) => {
+    metrics.countAnswer(given.get(reply) ?? 'cut_off', reply.statusCode, reply.elapsedTime / 1_000);
+    done();
+  });
+}
+
+type Event = Extract<IncomingDelivery, { kind: 'event' }>;
+type Rejection = Extract<IncomingDelivery, { kind: 'rejected' }>;
+
+async function acceptEvent(options: WebhookRouteOptions, incoming: Event, reply: FastifyReply): Promise<FastifyReply> {
+  const { deliveryId, event } = incoming;
+  const acceptance = await options.intake.accept(deliveryId, event);
+  options.log.info({ deliveryId, ...event }, `Delivery ${acceptance}.`);
+  // The name that the preview asks for first; it gets another one only when a preview of a repository of the same name has this one.
+  const [slug] = slugCandidates(event.repository, event.key);
+  return reply.code(202).send({ status: acceptance, slug });
+}
+
+function refuseDelivery(options: WebhookRouteOptions, rejection: Rejection, reply: FastifyReply): FastifyReply {
+  options.log.warn({ code: rejection.code, reason: rejection.message }, 'Signed delivery refused.');
+  return refuse(reply, rejection.status, { error: rejection.message, code: rejection.code });
+}
+
+interface BadSignature {
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  readonly budget: ReturnType<FastifyInstance['createRateLimit']>;
+}
+
+/**
+ * 401 with a line in the log; past the budget of the address 429 and none. Only bad signatures are counted, after the fact, so that GitHub
+ * is answered however many strangers share its address (all of them do behind a proxy that hides it).
+ */
+async function refuseSignature(
+  options: WebhookRouteOptions,
+  rejection: Rejection,
+  { request, reply, budget }: BadSignature,
+): Promise<FastifyReply> {
+  const spent = await budget(request);
+  if (!spent.isAllowed && spent.isExceeded) {
+    reply.header('retry-after', String(spent.ttlInSeconds));
+    return refuse(reply, 429, { error: 'Too many invalid signatures', code: 'too_many_bad_signatures' });
+  }
+  options.log.warn({ address: request.ip, code: rejection.code }, 'Delivery with an invalid signature refused.');
+  return refuse(reply, 401, { error: rejection.message, code: rejection.code });
+}
