@@ -44,7 +44,7 @@ export type Desired =
 const DEPENDABOT_AUTHORS: ReadonlySet<string> = new Set(['dependabot[bot]', 'dependabot-preview[bot]']);
 
 /** Whether previews of a repository may exist at all. Names are compared as GitHub does, without regard to case. */
-export function isAllowedRepository(policy: Policy, repository: RepositoryName): boolean {
+export function isAllowedRepository(policy: Pick<Policy, 'repositories'>, repository: RepositoryName): boolean {
   return policy.repositories.some((entry) =>
     entry.endsWith('/*')
       ? entry.slice(0, -2).toLowerCase() === ownerOf(repository).toLowerCase()

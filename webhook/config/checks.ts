@@ -1,0 +1,200 @@
+/** What no single key can tell: whether values are strong enough, fit each other, and fit this host. Pure. */
+import { createPrivateKey } from 'node:crypto';
+import { parsePool, poolsOverlap, type AddressPool } from '../core/slots.ts';
+import type { FoundSecret, GivenSecrets, SecretName } from './credentials.ts';
+import { EXAMPLE_WEBHOOK_SECRET, type ConfigFile } from './schema.ts';
+
+/** A problem that has no line yet: the caller knows the document. */
+export interface Finding {
+  readonly key: string;
+  readonly message: string;
+  readonly line?: number | null;
+}
+
+/** GitHub recommends a random string of high entropy; 32 bytes is what HMAC-SHA256 can make use of (RFC 2104, section 3). */
+const WEBHOOK_SECRET_MIN_BYTES = 32;
+
+/** Secrets that stand in documentation: ours, and GitHub's ("Validating webhook deliveries"). */
+const PUBLISHED_SECRETS: ReadonlySet<string> = new Set([EXAMPLE_WEBHOOK_SECRET, "It's a Secret to Everybody"]);
+
+/** `github` is the section as it stands: what is missing is told also when something else in it is wrong. */
+export function githubFindings(github: unknown, secrets: GivenSecrets): Finding[] {
+  return [
+    ...webhookSecretFindings(secrets),
+    ...privateKeyFindings(secrets.found.get('github-app-private-key')),
+    ...identityFindings(typeof github === 'object' && github !== null ? github : {}, secrets),
+  ];
+}
+
+function webhookSecretFindings({ found, refused }: GivenSecrets): Finding[] {
+  const current = found.get('github-webhook-secret');
+  const previous = found.get('github-webhook-secret-previous');
+  const missing: Finding[] =
+    current === undefined && !refused.has('github-webhook-secret')
+      ? [
+          {
+            key: 'github.webhook_secret',
+            message: 'is missing. Set BERTH_GITHUB_WEBHOOK_SECRET (openssl rand -hex 32).',
+          },
+        ]
+      : [];
+  const weak = [current, previous].flatMap((each): Finding[] => {
+    if (each === undefined) return [];
+    const message = weaknessOf(each.secret.reveal());
+    return message === null ? [] : [{ key: each.from, line: each.line, message }];
+  });
+  return [...missing, ...weak];
+}
+
+function weaknessOf(secret: string): string | null {
+  if (PUBLISHED_SECRETS.has(secret)) return 'is an example that everybody knows. Make one with: openssl rand -hex 32';
+  if (Buffer.byteLength(secret) < WEBHOOK_SECRET_MIN_BYTES)
+    return `has fewer than ${WEBHOOK_SECRET_MIN_BYTES} bytes. Make one with: openssl rand -hex 32`;
+  // A random text of 32 bytes with fewer than 8 different characters does not happen: hexadecimal, below one in 10^12.
+  if (new Set(secret).size < 8) return 'is made of a few characters only. Make one with: openssl rand -hex 32';
+  return null;
+}
+
+function privateKeyFindings(found: FoundSecret | undefined): Finding[] {
+  if (found === undefined) return [];
+  const refuse = (message: string): Finding[] => [{ key: found.from, line: found.line, message }];
+  try {
+    const key = createPrivateKey(found.secret.reveal());
+    return key.asymmetricKeyType === 'rsa'
+      ? []
+      : refuse('is not an RSA key. Download the key that GitHub made for the App.');
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ERR_MISSING_PASSPHRASE' ||
+      /ENCRYPTED/.test(found.secret.reveal().slice(0, 200))
+      ? refuse('is protected by a passphrase. Store it without one, readable by us alone.')
+      : refuse('is not a private key in PEM form. Download it again from the App’s settings.');
+  }
+}
+
+function identityFindings(github: object, secrets: GivenSecrets): Finding[] {
+  const has = (name: SecretName) => secrets.found.has(name) || secrets.refused.has(name);
+  const parts = [
+    { key: 'github.app_id', given: Object.hasOwn(github, 'app_id') },
+    { key: 'github.installation_id', given: Object.hasOwn(github, 'installation_id') },
+    { key: 'github.app_private_key', given: has('github-app-private-key') },
+  ];
+  const missing = parts.filter((part) => !part.given);
+  if (missing.length === 0) return [];
+  if (missing.length < parts.length)
+    return missing.map(({ key }) => ({
+      key,
+      message: 'is missing: a GitHub App needs all three of app_id, installation_id and app_private_key.',
+    }));
+  if (has('github-token')) return [];
+  return [
+    {
+      key: 'github.token',
+      message: 'is missing. Set BERTH_GITHUB_TOKEN, or a GitHub App (app_id, installation_id, app_private_key).',
+    },
+  ];
+}
+
+export function databaseFindings(secrets: GivenSecrets): Finding[] {
+  const found = secrets.found.get('database-url');
+  if (found === undefined) return [];
+  const url = URL.parse(found.secret.reveal());
+  return url !== null && ['postgres:', 'postgresql:'].includes(url.protocol)
+    ? []
+    : [
+        {
+          key: found.from,
+          line: found.line,
+          message: 'must be a URL such as postgresql://user:password@host:5432/database.',
+        },
+      ];
+}
+
+const isWildcard = (host: string) => host === '0.0.0.0' || host === '::';
+
+/** Two listeners on one port would end in one of them not starting. */
+export function listenerFindings(server: ConfigFile['server'], gateway: ConfigFile['gateway']): Finding[] {
+  const same = server.host === gateway.host || isWildcard(server.host) || isWildcard(gateway.host);
+  return same && server.port === gateway.port && server.port !== 0
+    ? [{ key: 'gateway.port', message: `is ${gateway.port}, which is server.port already. Choose another.` }]
+    : [];
+}
+
+/** Pools that are used where the file names none. The process runtime needs addresses that exist without being made: loopback. */
+export const DEFAULT_POOLS = { process: '127.100.0.0/16', 'nixos-container': '10.100.0.0/16' } as const;
+
+export function poolOf(runtime: ConfigFile['runtime']): AddressPool {
+  const pool = parsePool(runtime.pool ?? DEFAULT_POOLS[runtime.kind]);
+  if (pool === null) throw new RangeError('the schema lets no such pool pass');
+  return pool;
+}
+
+/** An IPv4 network that this host is part of. */
+export interface HostNetwork {
+  readonly interface: string;
+  readonly cidr: string;
+}
+
+const PRIVATE_RANGES = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10'].map((cidr) =>
+  wholePool(cidr),
+);
+const LOOPBACK = wholePool('127.0.0.0/8');
+
+function wholePool(cidr: string): AddressPool {
+  const pool = parsePool(cidr);
+  if (pool === null) throw new RangeError(`${cidr} is not a network`);
+  return pool;
+}
+
+/** Addresses of previews must collide with nothing that exists: neither this host's networks nor our own listeners. */
+export function poolFindings(
+  file: Pick<ConfigFile, 'runtime' | 'server' | 'gateway'>,
+  networks: readonly HostNetwork[],
+): Finding[] {
+  const pool = poolOf(file.runtime);
+  const refuse = (message: string): Finding => ({ key: 'runtime.pool', message: `(${pool.cidr}) ${message}` });
+  const isContainer = file.runtime.kind === 'nixos-container';
+  if (!isContainer && !isInside(pool, LOOPBACK))
+    return [refuse('must lie inside 127.0.0.0/8: the process runtime makes no network of its own.')];
+  if (isContainer && !PRIVATE_RANGES.some((range) => isInside(pool, range)))
+    return [refuse('must lie inside a private range (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10).')];
+  const listeners = (['server', 'gateway'] as const).flatMap((name) => {
+    const address = parseAddress(file[name].host);
+    return address !== null && poolsOverlap(pool, address)
+      ? [refuse(`holds ${name}.host (${file[name].host}), which we listen on.`)]
+      : [];
+  });
+  const others = networks.flatMap((network) => {
+    const range = containingPool(network.cidr);
+    return isContainer && range !== null && poolsOverlap(pool, range)
+      ? [
+          refuse(
+            `overlaps ${network.cidr} of this host’s interface ${network.interface}. Choose a range that nothing uses.`,
+          ),
+        ]
+      : [];
+  });
+  return [...listeners, ...others];
+}
+
+function endOf(pool: AddressPool): number {
+  return pool.base + 2 * (pool.slotMax + 2) - 1;
+}
+
+function isInside(inner: AddressPool, outer: AddressPool): boolean {
+  return inner.base >= outer.base && endOf(inner) <= endOf(outer);
+}
+
+/** One address as the smallest network that parsePool knows, or null when the text is not an IPv4 address. */
+function parseAddress(text: string): AddressPool | null {
+  return /^\d+(?:\.\d+){3}$/.test(text) ? containingPool(`${text}/32`) : null;
+}
+
+/** The network of an interface's address (`192.168.1.7/24`); never smaller than /29, which is what parsePool knows. */
+function containingPool(cidr: string): AddressPool | null {
+  const match = /^(\d+)\.(\d+)\.(\d+)\.(\d+)\/(\d+)$/.exec(cidr);
+  if (match === null) return null;
+  const [a = 0, b = 0, c = 0, d = 0, prefix = 0] = match.slice(1).map(Number);
+  const bits = Math.min(29, Math.max(8, prefix));
+  const base = ((((a << 24) | (b << 16) | (c << 8) | d) >>> 0) & (-1 << (32 - bits))) >>> 0;
+  return parsePool(`${[24, 16, 8, 0].map((shift) => (base >>> shift) & 255).join('.')}/${bits}`);
+}
