@@ -178,13 +178,15 @@ export interface ShellCommand {
   readonly timeoutMs: number;
   /** Values that must appear in no log line and no error; replaced by `[redacted]`. */
   readonly secrets?: readonly string[];
+  /** How much of each output is kept; SHELL_OUTPUT_MAX_BYTES where it is not said. */
+  readonly outputMaxBytes?: number;
 }
 
 export interface ShellResult {
   /** Null when a signal ended it. */
   readonly exitCode: number | null;
   readonly timedOut: boolean;
-  /** Both bounded; the end is kept. */
+  /** Both bounded; the end is kept, and begins at a line. */
   readonly stdout: string;
   readonly stderr: string;
 }

@@ -30,6 +30,12 @@ export const INTAKE_BATCH_MAX = 200;
 /** Output of a failed step that is kept for the report: what a reader of a PR comment will scroll through. */
 export const FAILURE_TAIL_LINES = 25;
 
+/** Output of a command that is kept where its caller does not say: enough for every question we ask and for any error's context. */
+export const SHELL_OUTPUT_MAX_BYTES = 1024 * 1024;
+
+/** After SIGTERM a command's process group has this long before SIGKILL: git removes its temporary files in milliseconds. */
+export const SHELL_KILL_GRACE_MS = 1_000;
+
 /** A line of output beyond this is cut: minified code in a stack trace, progress bars. */
 export const LOG_LINE_MAX_BYTES = 4_096;
 
@@ -52,6 +58,18 @@ export const HEALTH_REQUEST_TIMEOUT_MS = 5_000;
 
 /** Fetch of a repository; a first clone of a large one takes minutes. */
 export const FETCH_TIMEOUT_MS = 15 * 60_000;
+
+/** Entries of a tree that we place: the Linux kernel has 90,000, and each costs an inode of the host. */
+export const TREE_ENTRIES_MAX = 200_000;
+
+/** Files of a tree together. Beyond it is data, which belongs into a database or a download in setup. */
+export const TREE_MAX_BYTES = 2 * 1024 * 1024 * 1024;
+
+/** Placing a tree: 2 GiB at 20 MB/s is 100 s. */
+export const PLACE_TIMEOUT_MS = 5 * 60_000;
+
+/** Commits that a mirror keeps by name. Fetching one again costs a second; keeping all would grow for ever. */
+export const MIRROR_COMMITS_MAX = 100;
 
 /** How long a replaced instance may finish what it is answering (long polls, WebSockets) before it is stopped. */
 export const DRAIN_LIMIT_MS = 30_000;
@@ -93,3 +111,14 @@ export const SWEEP_INTERVAL_MS = 2 * 60_000;
  * making a thing and saving that it is there, and one full sweep.
  */
 export const ORPHAN_OBSERVATION_MS = 5 * 60_000;
+
+/** A service that ends is started again after 100 ms, doubling to 10 s; one that ran for 10 s begins anew. A crash loop then costs at most six starts a minute. */
+export const RESTART_FIRST_MS = 100;
+export const RESTART_MAX_MS = 10_000;
+
+/** Output of one service per second that is kept, and that is read at all: beyond the first it is dropped and counted, beyond the second the service waits. */
+export const LOG_KEPT_BYTES_PER_SECOND = 512 * 1024;
+export const LOG_READ_BYTES_PER_SECOND = 8 * 1024 * 1024;
+
+/** From the start of a supervisor until it says that its services run: 50 ms on a quiet machine, seconds on a drowning one. */
+export const SUPERVISOR_START_TIMEOUT_MS = 30_000;
