@@ -77,6 +77,18 @@ export const DRAIN_LIMIT_MS = 30_000;
 /** While draining, how often we look whether it is done. */
 export const DRAIN_POLL_MS = 1_000;
 
+/** A client of the gateway has this long to send the head of a request: on a poor mobile line a head takes one or two seconds. */
+export const GATEWAY_HEADERS_TIMEOUT_MS = 10_000;
+
+/** A connection of the gateway on which nothing moves for so long is closed. Apps that stream keep-alives send one every 15–60 s. */
+export const GATEWAY_IDLE_MS = 5 * 60_000;
+
+/** An app has this long to accept a WebSocket; a development server that compiles first takes its time. */
+export const GATEWAY_UPGRADE_TIMEOUT_MS = 60_000;
+
+/** When the operator stops, requests in flight have this long; systemd and people wait for it. */
+export const GATEWAY_CLOSE_GRACE_MS = 2_000;
+
 /** After SIGTERM a service has this long before SIGKILL. systemd's default is 90 s; a preview has nothing to save. */
 export const STOP_GRACE_MS = 5_000;
 

@@ -1,0 +1,140 @@
+/**
+ * What a preview's address shows while no app answers there: which step it is at, or why it failed. Pure: facts in, text out. It
+ * renders the same phase that the pull request and the command line are told.
+ */
+import type { Phase, PreviewRecord, StepName } from '../core/preview.ts';
+import { phaseOf } from '../core/preview.ts';
+import { shortSha } from '../core/pull-request.ts';
+import { phaseText, stepText } from '../core/report.ts';
+import { CONTENT_SECURITY_POLICY, SCRIPT, STYLE } from './status-page-assets.ts';
+
+export interface StatusPage {
+  readonly status: number;
+  readonly html: string;
+  readonly contentSecurityPolicy: string;
+}
+
+/** The steps that a person waits for, in order; the others take milliseconds. */
+const SHOWN_STEPS = [
+  'fetch-source',
+  'ensure-database',
+  'build-system',
+  'set-up',
+  'start',
+  'check-health',
+] as const satisfies StepName[];
+
+/** The page of a preview; of one that we know nothing of (its record is just being made or removed) with null. */
+export function statusPageOf(record: PreviewRecord | null): StatusPage {
+  const phase = record === null ? null : phaseOf(record);
+  const headline = phase === null ? 'Waiting for its turn' : headlineOf(phase);
+  const html = `<!doctype html>
+<html lang="en" data-page="berth-status">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex">
+<title>${escaped(headline)}${record?.slug == null ? '' : ` · ${escaped(record.slug)}`}</title>
+<noscript><meta http-equiv="refresh" content="3"></noscript>
+<style>${STYLE}</style>
+</head>
+<body>
+<main>
+${record === null ? '' : `<p class="of">${subjectOf(record)}</p>`}
+<section class="card" aria-live="polite">
+<h1>${escaped(headline)}</h1>
+${record === null || phase === null ? '' : bodyOf(record, phase)}
+</section>
+</main>
+<script>${SCRIPT}</script>
+</body>
+</html>
+`;
+  return { status: 503, html, contentSecurityPolicy: CONTENT_SECURITY_POLICY };
+}
+
+function headlineOf(phase: Phase): string {
+  // The route and the record are switched one after the other; in between a preview is live that does not answer here yet.
+  const text = phase.name === 'live' || phase.name === 'updating' ? 'almost there' : phaseText(phase);
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function subjectOf(record: PreviewRecord): string {
+  const { wanted, key } = record;
+  const what = key.subject.kind === 'pull' ? ` #${key.subject.number}` : '';
+  const revision = wanted === null || wanted.presence === 'absent' ? null : wanted.revision;
+  const at = revision === null ? '' : ` · ${escaped(revision.ref)} · <code>${shortSha(revision.sha)}</code>`;
+  return `${escaped(record.repository)}${what}${at}`;
+}
+
+function bodyOf(record: PreviewRecord, phase: Phase): string {
+  switch (phase.name) {
+    case 'waiting':
+      return `<p class="soft">For <time datetime="${phase.since.toISOString()}"></time>. This page goes on by itself.</p>`;
+    case 'starting':
+      return `${stepsOf(record, phase.step, 'now', phase.since)}
+<p class="soft">The preview opens here by itself as soon as it answers.</p>`;
+    case 'retrying':
+    case 'failed': {
+      const { failure } = phase;
+      return `<p>${escaped(failure.message)}</p>
+${failure.detail === null ? '' : `<pre tabindex="0">${escaped(failure.detail)}</pre>`}
+<p class="soft">${escaped(failure.hint)} <code>${failure.code}</code></p>
+${stepsOf(record, failure.step, 'wrong', null)}`;
+    }
+    case 'refused':
+      return '<p class="soft">Nothing of it was fetched or run.</p>';
+    case 'held':
+      return '<p class="soft">A new push brings it back.</p>';
+    case 'live':
+    case 'updating':
+    case 'removing':
+      return '';
+  }
+}
+
+function stepsOf(record: PreviewRecord, at: StepName, mark: 'now' | 'wrong', since: Date | null): string {
+  const instance = record.instances.at(-1);
+  const { manifest, timings } = instance ?? { manifest: null, timings: {} };
+  const steps = SHOWN_STEPS.filter((step) => {
+    if (step === at || timings[step] !== undefined) return true;
+    if (step === 'build-system') return false;
+    if (step === 'ensure-database') return manifest?.database === 'host';
+    return step !== 'set-up' || manifest === null || manifest.setup !== undefined;
+  });
+  const position = steps.indexOf(at as (typeof SHOWN_STEPS)[number]);
+  const lines = steps.map((step, index) => {
+    const state = step === at ? mark : timings[step] !== undefined || index < position ? 'done' : 'next';
+    return `<li class="${state}"><span class="mark"></span>${sentence(stepText(step))}${tookOf(state, timings[step], since)}</li>`;
+  });
+  return `<ul class="steps">\n${lines.join('\n')}\n</ul>`;
+}
+
+function tookOf(state: string, ms: number | undefined, since: Date | null): string {
+  if (state === 'now' && since !== null)
+    return `<span class="took"><time datetime="${since.toISOString()}"></time></span>`;
+  if (state !== 'done' || ms === undefined) return '';
+  return `<span class="took">${ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`}</span>`;
+}
+
+function sentence(text: string): string {
+  return escaped(text.charAt(0).toUpperCase() + text.slice(1));
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+
+/** Text of others as HTML text or attribute value. Control characters other than line ends and tabs are left out. */
+function escaped(text: string): string {
+  return (
+    text
+      // eslint-disable-next-line no-control-regex -- control characters are what is removed
+      .replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, '')
+      .replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '')
+  );
+}
