@@ -131,6 +131,11 @@
     example = "enp0s31f6";
     doc = "Network interface that leads to the Internet.";
   };
+  previewRange = {
+    type = "IPv4 range";
+    default = "10.101.0.0/16";
+    doc = "Addresses of the previews: each stays with its preview while the containers behind it come and go.";
+  };
   containerRange = {
     type = "IPv4 range";
     default = "10.100.0.0/16";

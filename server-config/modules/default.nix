@@ -3,5 +3,7 @@
   database = ./database;
   firewall = ./firewall;
   hardening = ./hardening;
+  ingress = ./ingress;
   preview-containers = ./preview-containers;
+  preview-operator = ./preview-operator;
 }

@@ -73,39 +73,13 @@ in
       wantedBy = [ "multi-user.target" ];
       requires = [ "postgresql-setup.service" ];
       after = [ "postgresql-setup.service" ];
-      serviceConfig = {
+      serviceConfig = import ../../lib/sandbox.nix // {
         Type = "oneshot";
         RemainAfterExit = true;
         User = "postgres";
         Group = "postgres";
         ExecStart = "${lib.getExe' config.services.postgresql.finalPackage "psql"} --no-psqlrc --set=ON_ERROR_STOP=1 --single-transaction --dbname=postgres --file=${rules}";
-        NoNewPrivileges = true;
-        CapabilityBoundingSet = "";
-        ProtectSystem = "strict";
-        ProtectHome = true;
-        PrivateTmp = true;
-        PrivateDevices = true;
         PrivateNetwork = true;
-        ProtectKernelModules = true;
-        ProtectKernelTunables = true;
-        ProtectKernelLogs = true;
-        ProtectControlGroups = true;
-        ProtectClock = true;
-        ProtectHostname = true;
-        ProtectProc = "invisible";
-        ProcSubset = "pid";
-        MemoryDenyWriteExecute = true;
-        LockPersonality = true;
-        RestrictRealtime = true;
-        RestrictSUIDSGID = true;
-        RestrictNamespaces = true;
-        RestrictAddressFamilies = "AF_UNIX";
-        SystemCallArchitectures = "native";
-        SystemCallFilter = [
-          "@system-service"
-          "~@privileged @resources"
-        ];
-        UMask = "0077";
       };
     };
   };

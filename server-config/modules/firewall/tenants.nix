@@ -37,38 +37,14 @@ in
       after = [ "nftables.service" ];
       reloadIfChanged = true;
       unitConfig.DefaultDependencies = false;
-      serviceConfig = {
+      serviceConfig = import ../../lib/sandbox.nix // {
         Type = "oneshot";
         RemainAfterExit = true;
         # No ExecStop: stopping this unit must not open anything.
         ExecStart = "${lib.getExe' pkgs.nftables "nft"} -f ${rules}";
         ExecReload = "${lib.getExe' pkgs.nftables "nft"} -f ${rules}";
         CapabilityBoundingSet = "CAP_NET_ADMIN";
-        NoNewPrivileges = true;
-        ProtectSystem = "strict";
-        ProtectHome = true;
-        PrivateTmp = true;
-        PrivateDevices = true;
-        ProtectKernelModules = true;
-        ProtectKernelTunables = true;
-        ProtectKernelLogs = true;
-        ProtectControlGroups = true;
-        ProtectClock = true;
-        ProtectHostname = true;
-        ProtectProc = "invisible";
-        ProcSubset = "pid";
-        MemoryDenyWriteExecute = true;
-        LockPersonality = true;
-        RestrictRealtime = true;
-        RestrictSUIDSGID = true;
-        RestrictNamespaces = true;
         RestrictAddressFamilies = "AF_NETLINK";
-        SystemCallArchitectures = "native";
-        SystemCallFilter = [
-          "@system-service"
-          "~@privileged @resources"
-        ];
-        UMask = "0077";
       };
     };
 

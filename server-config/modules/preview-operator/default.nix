@@ -1,0 +1,14 @@
+{
+  imports = [
+    ../../flags.nix
+    ../database/options.nix
+    ../hardening/options.nix
+    ../preview-containers/options.nix
+    ./options.nix
+    ./assertions.nix
+    ./settings.nix
+    ./users.nix
+    ./operator.nix
+    ./hostd.nix
+  ];
+}

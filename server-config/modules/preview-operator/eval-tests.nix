@@ -1,0 +1,214 @@
+{ lib, ... }:
+let
+  on = {
+    services.openssh.enable = true;
+    berth = {
+      features = {
+        previewOperator = true;
+        previewContainers = true;
+        database = true;
+        hardening = true;
+      };
+      repositories = [ "acme/shop" ];
+      domain = "previews.example.net";
+      previewOperator = {
+        githubApp = {
+          id = 123456;
+          installationId = 7654321;
+        };
+        credentials = {
+          github-webhook-secret = "/var/secrets/webhook";
+          github-app-private-key = "/var/secrets/app.pem";
+        };
+      };
+    };
+  };
+in
+{
+  "berth.toml says what the other options say" = {
+    modules = [ on ];
+    shows = config: {
+      settings = {
+        actual = config.berth.previewOperator.settings;
+        equals = {
+          github = {
+            repositories = [ "acme/shop" ];
+            app_id = 123456;
+            installation_id = 7654321;
+          };
+          server = {
+            host = "127.0.0.1";
+            port = 3100;
+          };
+          gateway = {
+            domain = "previews.example.net";
+            scheme = "https";
+            public_port = 443;
+          };
+          state.directory = "/var/lib/berth";
+          runtime = {
+            kind = "nixos-container";
+            pool = "10.100.0.0/16";
+          };
+          operator.socket = "/run/berth/operator.sock";
+        };
+      };
+    };
+  };
+
+  "the operator has no privileges" = {
+    modules = [ on ];
+    shows = config: {
+      unit = {
+        actual = config.systemd.units."berth-operator.service".text;
+        contains = [
+          "User=berth"
+          "CapabilityBoundingSet=\n"
+          "NoNewPrivileges=true"
+          "ProtectSystem=strict"
+          "LoadCredential=github-webhook-secret:/var/secrets/webhook"
+          "LoadCredential=github-app-private-key:/var/secrets/app.pem"
+          "DATABASE_URL=postgresql:///berth?host=/run/postgresql&user=berth"
+          "Requires=berth-database-rules.service"
+        ];
+        lacks = [
+          "CAP_"
+          "/etc/caddy"
+        ];
+      };
+      "who may use the Nix daemon" = {
+        actual = config.nix.settings.allowed-users;
+        contains = "berth";
+      };
+      "who may become the operator's role" = {
+        actual = config.services.postgresql.identMap;
+        contains = "berth berth berth";
+      };
+    };
+  };
+
+  "hostd is root, without network, and takes the operator's requests only" = {
+    modules = [ on ];
+    shows = config: {
+      unit = {
+        actual = config.systemd.units."berth-hostd.service".text;
+        contains = [
+          "--operator-uid=870"
+          "--pool=10.100.0.0/16"
+          "--preview-pool=10.101.0.0/16"
+          "--allowed-ports=80,443"
+          "IPAddressDeny=any"
+          "Requires=berth-tenant-rules.service"
+        ];
+        lacks = [
+          "User="
+          "AF_INET"
+        ];
+      };
+      "the operator's ids" = {
+        actual = [
+          config.users.users.berth.uid
+          config.users.groups.berth.gid
+        ];
+        equals = [
+          870
+          870
+        ];
+      };
+    };
+  };
+
+  "a host that runs no containers has no hostd" = {
+    modules = [
+      on
+      { berth.features.previewContainers = lib.mkForce false; }
+    ];
+    shows = config: {
+      hostd = {
+        actual = config.systemd.services ? berth-hostd;
+        equals = false;
+      };
+    };
+  };
+
+  "nobody allowed" = {
+    modules = [
+      on
+      { berth.repositories = lib.mkForce [ ]; }
+    ];
+    refused = "berth.repositories is empty";
+  };
+  "no webhook secret" = {
+    modules = [
+      on
+      { berth.previewOperator.credentials.github-webhook-secret = lib.mkForce null; }
+    ];
+    refused = "credentials.github-webhook-secret is not set";
+  };
+  "no identity at GitHub" = {
+    modules = [
+      on
+      { berth.previewOperator.githubApp.id = lib.mkForce null; }
+    ];
+    refused = "The operator has no identity at GitHub";
+  };
+  "a secret in berth.toml" = {
+    modules = [
+      on
+      { berth.previewOperator.settings.github.token = "ghp_x"; }
+    ];
+    refused = "settings has github.token";
+  };
+  "no database" = {
+    modules = [
+      on
+      { berth.features.database = lib.mkForce false; }
+    ];
+    refused = "The operator has no database";
+  };
+  "two databases" = {
+    modules = [
+      on
+      { berth.previewOperator.credentials.database-url = "/var/secrets/db"; }
+    ];
+    refused = "database-url is set although";
+  };
+  "ranges that overlap" = {
+    modules = [
+      on
+      { berth.previewRange = "10.100.128.0/17"; }
+    ];
+    refused = "overlaps berth.containerRange";
+  };
+  "another port behind Caddy's back" = {
+    modules = [
+      on
+      {
+        berth.features.ingress = true;
+        berth.previewOperator.settings.server.port = 9999;
+      }
+    ];
+    refused = "settings.server differs from";
+  };
+  "a repository without an owner" = {
+    modules = [
+      on
+      { berth.repositories = [ "shop" ]; }
+    ];
+    throws = "berth.repositories";
+  };
+  "an unknown credential" = {
+    modules = [
+      on
+      { berth.previewOperator.credentials.githup-token = "/x"; }
+    ];
+    throws = "githup-token";
+  };
+  "a listener on every address" = {
+    modules = [
+      on
+      { berth.previewOperator.listen = "0.0.0.0"; }
+    ];
+    throws = "berth.previewOperator.listen";
+  };
+}

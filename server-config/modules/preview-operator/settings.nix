@@ -1,0 +1,47 @@
+# berth.toml: rendered from typed values and checked by the operator's own schema.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  cfg = config.berth.previewOperator;
+  rendered = (pkgs.formats.toml { }).generate "berth.toml" cfg.settings;
+  checked = pkgs.callPackage ../../packages/checked-settings.nix {
+    settings = rendered;
+    preview-operator = cfg.package;
+  };
+in
+{
+  config = lib.mkIf config.berth.features.previewOperator {
+    berth.previewOperator.settings = {
+      github = {
+        repositories = config.berth.repositories;
+      }
+      // lib.optionalAttrs (cfg.githubApp.id != null) {
+        app_id = cfg.githubApp.id;
+      }
+      // lib.optionalAttrs (cfg.githubApp.installationId != null) {
+        installation_id = cfg.githubApp.installationId;
+      };
+      server = {
+        host = lib.mkDefault cfg.listen;
+        port = lib.mkDefault cfg.port;
+      };
+      gateway = lib.mkIf (config.berth.domain != null) {
+        domain = lib.mkDefault config.berth.domain;
+        scheme = lib.mkDefault "https";
+        public_port = lib.mkDefault 443;
+      };
+      state.directory = lib.mkDefault "/var/lib/berth";
+      runtime = {
+        kind = lib.mkDefault "nixos-container";
+        pool = lib.mkDefault config.berth.containerRange;
+      };
+      operator.socket = lib.mkDefault "/run/berth/operator.sock";
+    };
+
+    environment.etc."berth/berth.toml".source = checked;
+  };
+}
