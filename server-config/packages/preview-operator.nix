@@ -1,11 +1,11 @@
 # The operator and its commands as one package.
 #
 # Installed under lib/berth and not under lib/node_modules, where Node refuses to run TypeScript.
-# Dependencies come from package-lock.json itself, each by its own integrity hash (importNpmLock), so there is
-# no hash here to forget. nodejs_24 runs it; the npm package `node` is for machines without Nix.
+# nodejs_24 runs it; the npm package `node` is for machines without Nix.
 {
   lib,
   buildNpmPackage,
+  callPackage,
   importNpmLock,
   nodejs_24,
   makeWrapper,
@@ -19,6 +19,9 @@ let
       (root + "/package.json")
       (root + "/package-lock.json")
       (root + "/webhook")
+      (root + "/scripts/check-settings.ts")
+      # What the operator builds previews' closures from.
+      (root + "/server-config/guest")
     ];
   };
   package = lib.importJSON (root + "/package.json");
@@ -34,7 +37,7 @@ buildNpmPackage {
   inherit (package) version;
   src = source;
   nodejs = nodejs_24;
-  npmDeps = importNpmLock { npmRoot = source; };
+  npmDeps = callPackage ./npm-dependencies.nix { inherit root; };
   inherit (importNpmLock) npmConfigHook;
   npmFlags = [
     "--omit=dev"
@@ -48,10 +51,12 @@ buildNpmPackage {
   installPhase = ''
     runHook preInstall
     mkdir -p $out/lib/berth $out/bin
-    cp -r package.json webhook node_modules $out/lib/berth/
+    cp -r package.json webhook scripts server-config node_modules $out/lib/berth/
     rm -rf $out/lib/berth/node_modules/.bin $out/lib/berth/node_modules/node
     makeWrapper ${lib.getExe nodejs_24} $out/bin/berth-operator \
       --add-flags $out/lib/berth/webhook/main.ts --prefix PATH : ${lib.makeBinPath [ git ]}
+    makeWrapper ${lib.getExe nodejs_24} $out/bin/berth-hostd \
+      --add-flags $out/lib/berth/webhook/hostd/main.ts
     for command in ${lib.escapeShellArgs commands}; do
       if [ -e webhook/commands/$command/main.ts ]; then
         makeWrapper ${lib.getExe nodejs_24} $out/bin/$command \
