@@ -14,6 +14,7 @@ if (file === undefined) {
 }
 const checked = configSchema.safeParse(parse(readFileSync(file, 'utf8')));
 if (!checked.success) {
-  for (const issue of checked.error.issues) console.error(`berth.previewOperator.settings.${issue.path.join('.')}: ${issue.message}`);
+  for (const issue of checked.error.issues)
+    console.error(`berth.previewOperator.settings.${issue.path.join('.')}: ${issue.message}`);
   process.exit(1);
 }

@@ -117,7 +117,7 @@
     type = "list of repositories";
     default = [ ];
     example = [ "acme/shop" ];
-    doc = "Repositories (owner/name) whose pull requests may have previews. An empty list is refused where the operator runs.";
+    doc = "Repositories (owner/name, or owner/* for all of one owner) whose pull requests may have previews. An empty list is refused where the operator runs.";
   };
   adminKeys = {
     type = "list of SSH public keys";

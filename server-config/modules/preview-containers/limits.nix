@@ -19,9 +19,6 @@ in
       CPUWeight = 50;
     };
     boot.kernel.sysctl = {
-      # Each container's systemd takes a few; the kernel's 128 per user would end at about ten containers of one uid range.
-      "fs.inotify.max_user_instances" = lib.mkDefault 8192;
-      "fs.inotify.max_user_watches" = lib.mkDefault 1048576;
       # A thousand containers on point-to-point links overflow the default neighbour table of 1,024.
       "net.ipv4.neigh.default.gc_thresh2" = lib.mkDefault 4096;
       "net.ipv4.neigh.default.gc_thresh3" = lib.mkDefault 8192;
