@@ -1,0 +1,211 @@
+/**
+ * One comment per pull request, edited in place, and one commit status. The comment is found by the id that we stored. Only before the first one is
+ * created do we look through the comments, for one that an earlier try left before its id could be stored: ours by author and by a
+ * marker that nobody else can make.
+ */
+import { createHash, createHmac } from 'node:crypto';
+import { z } from 'zod';
+import { OperatorError } from '../../core/errors.ts';
+import { keyText, type PreviewKey } from '../../core/pull-request.ts';
+import type { Report } from '../../core/report.ts';
+import type { Log, ReportRecord, Reports } from '../../ports.ts';
+import type { GitHubClient } from './github-client.ts';
+import { refusalStatusOf } from './github-errors.ts';
+import { pathOf } from './pull-requests.ts';
+
+export interface ReportsSettings {
+  /** Makes our markers. The webhook secret will do: a marker matters for seconds. */
+  readonly markerSecret: string;
+  readonly log: Pick<Log, 'warn'>;
+}
+
+/** The name under which the commit status is shown; a repository may require it before merging, so it never changes. */
+export const STATUS_CONTEXT = 'berth/preview';
+
+/** GitHub refuses comments of more than 65,536 characters; the marker needs some. */
+const COMMENT_LENGTH_MAX = 65_000;
+
+const PAGE_SIZE = 100;
+/** 3,000 comments. Ours is among the first of a pull request, as a rule. */
+const PAGES_MAX = 30;
+
+const commentAnswer = z.object({
+  id: z.int().positive(),
+  body: z.string().optional(),
+  user: z.object({ login: z.string() }).nullable(),
+});
+const anyAnswer = z.object({ id: z.int().positive() });
+
+export function createReports(client: GitHubClient, settings: ReportsSettings): Reports {
+  return {
+    async ensure(before, report, signal) {
+      const { key } = before;
+      if (key.subject.kind !== 'pull') return before;
+      const context = { client, settings, before, number: key.subject.number, signal };
+      const comment = await ensureComment(context, report);
+      const status = await ensureStatus(context, report);
+      return { ...before, ...comment, status };
+    },
+  };
+}
+
+interface Context {
+  readonly client: GitHubClient;
+  readonly settings: ReportsSettings;
+  readonly before: ReportRecord;
+  readonly number: number;
+  readonly signal: AbortSignal;
+}
+
+type CommentRecord = Pick<ReportRecord, 'commentId' | 'commentHash'>;
+
+async function ensureComment(context: Context, report: Report): Promise<CommentRecord> {
+  const { commentId, commentHash } = context.before;
+  const hash = hashOf(report.comment);
+  if (commentId !== null && commentHash === hash) return { commentId, commentHash };
+
+  const marker = markerOf(context.settings.markerSecret, context.before.key);
+  const body = `${bounded(report.comment)}\n\n${marker}`;
+  if (commentId !== null && (await editComment(context, commentId, body))) return { commentId, commentHash: hash };
+  // Never made, or somebody deleted it.
+  const leftOver = await findComment(context, marker);
+  if (leftOver !== null && (await editComment(context, leftOver, body)))
+    return { commentId: leftOver, commentHash: hash };
+  return { commentId: await createComment(context, body), commentHash: hash };
+}
+
+/** False when there is no such comment any more. */
+async function editComment({ client, before, signal }: Context, commentId: number, body: string): Promise<boolean> {
+  try {
+    await client.call({
+      doing: `editing our comment in ${before.repository}`,
+      kind: 'write',
+      signal,
+      answer: anyAnswer,
+      send: (octokit, options) =>
+        octokit.request('PATCH /repos/{owner}/{repo}/issues/comments/{comment_id}', {
+          ...pathOf(before.repository),
+          comment_id: commentId,
+          body,
+          ...options,
+        }),
+    });
+    return true;
+  } catch (error) {
+    if (error instanceof OperatorError && refusalStatusOf(error.cause) === 404) return false;
+    throw error;
+  }
+}
+
+/** Our comment's id, or null when the conversation takes none from us: then the commit status has to do. */
+async function createComment(
+  { client, settings, before, number, signal }: Context,
+  body: string,
+): Promise<number | null> {
+  try {
+    const created = await client.call({
+      doing: `commenting on ${before.repository}#${number}`,
+      kind: 'write',
+      signal,
+      answer: anyAnswer,
+      send: (octokit, options) =>
+        octokit.request('POST /repos/{owner}/{repo}/issues/{issue_number}/comments', {
+          ...pathOf(before.repository),
+          issue_number: number,
+          body,
+          ...options,
+        }),
+    });
+    return created.id;
+  } catch (error) {
+    if (!isLockedOrGone(error)) throw error;
+    settings.log.warn(
+      { repository: before.repository, number, error },
+      'GitHub takes no comment there; not asked again.',
+    );
+    return null;
+  }
+}
+
+/** A locked conversation is 403 with these words, a deleted one 410; asking again changes neither. */
+function isLockedOrGone(error: unknown): boolean {
+  if (!(error instanceof OperatorError)) return false;
+  const status = refusalStatusOf(error.cause);
+  return status === 410 || (status === 403 && /\blocked\b/i.test(error.detail ?? ''));
+}
+
+async function findComment({ client, before, number, signal }: Context, marker: string): Promise<number | null> {
+  const login = await client.login(signal);
+  for (let page = 1; page <= PAGES_MAX; page += 1) {
+    const comments = await client.call({
+      doing: `reading the comments of ${before.repository}#${number}`,
+      kind: 'read',
+      signal,
+      answer: z.array(commentAnswer),
+      send: (octokit, options) =>
+        octokit.request('GET /repos/{owner}/{repo}/issues/{issue_number}/comments', {
+          ...pathOf(before.repository),
+          issue_number: number,
+          per_page: PAGE_SIZE,
+          page,
+          ...options,
+        }),
+    });
+    const ours = comments.find((comment) => comment.user?.login === login && comment.body?.includes(marker));
+    if (ours !== undefined) return ours.id;
+    if (comments.length < PAGE_SIZE) return null;
+  }
+  return null;
+}
+
+async function ensureStatus(context: Context, report: Report): Promise<ReportRecord['status']> {
+  const { client, settings, before, signal } = context;
+  const { status } = report;
+  if (status === null) return before.status;
+  const { sha, state, description, url } = status;
+  const hash = hashOf(JSON.stringify([state, description, url]));
+  if (before.status?.sha === sha && before.status.hash === hash) return before.status;
+  try {
+    await client.call({
+      doing: `setting the commit status in ${before.repository}`,
+      kind: 'write',
+      signal,
+      answer: anyAnswer,
+      send: (octokit, options) =>
+        octokit.request('POST /repos/{owner}/{repo}/statuses/{sha}', {
+          ...pathOf(before.repository),
+          sha,
+          state,
+          description,
+          target_url: url,
+          context: STATUS_CONTEXT,
+          ...options,
+        }),
+    });
+  } catch (error) {
+    // The commit was forced away and collected, or has had its 1,000 statuses: this commit will never take another.
+    if (!(error instanceof OperatorError) || refusalStatusOf(error.cause) !== 422) throw error;
+    settings.log.warn(
+      { repository: before.repository, sha, error },
+      'GitHub takes no status for the commit; not asked again.',
+    );
+  }
+  return { sha, hash };
+}
+
+function markerOf(secret: string, key: PreviewKey): string {
+  const digest = createHmac('sha256', secret)
+    .update(`comment marker ${keyText(key)}`)
+    .digest('hex');
+  return `<!-- berth:${digest.slice(0, 32)} -->`;
+}
+
+function hashOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 32);
+}
+
+function bounded(comment: string): string {
+  return comment.length <= COMMENT_LENGTH_MAX
+    ? comment
+    : `${comment.slice(0, COMMENT_LENGTH_MAX).toWellFormed()}\n… (cut)`;
+}
