@@ -93,7 +93,7 @@ export interface ReportRecord {
 export interface Reports {
   /**
    * Makes comment and commit status say this. Creates at most one comment per pull request, also when an earlier try was cut off
-   * before its id was stored. Returns what is to be stored. Throws the GITHUB_* errors.
+   * before its id was stored, and none unless the report says `mayCreate`. Returns what is to be stored. Throws the GITHUB_* errors.
    */
   ensure(before: ReportRecord, report: Report, signal: AbortSignal): Promise<ReportRecord>;
 }
@@ -138,7 +138,8 @@ export interface PreviewStore {
 
   saveWanted(lock: PreviewLock, wanted: Wanted, repository: RepositoryName): Promise<void>;
   saveDoing(lock: PreviewLock, step: StepName | null): Promise<void>;
-  saveFailure(lock: PreviewLock, failure: Failure | null): Promise<void>;
+  /** With `givenUp`, in the same transaction, that instance is marked as failed for good. */
+  saveFailure(lock: PreviewLock, failure: Failure | null, givenUp?: InstanceName): Promise<void>;
   /** Takes the first free candidate and keeps it. Throws SLUG_UNAVAILABLE. */
   claimSlug(lock: PreviewLock, candidates: readonly Slug[]): Promise<Slug>;
   /** Makes the preview's host labels exactly these. Throws HOST_NAME_TAKEN, then nothing changed. */

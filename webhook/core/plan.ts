@@ -57,6 +57,14 @@ export function rollbackInstance(record: PreviewRecord): InstanceRecord | null {
   );
 }
 
+/**
+ * Whether an instance is past use: its removal has begun, or its files are gone by somebody's hand. Instances are never mended: what is left of
+ * it goes, and a new one is made where one is wanted.
+ */
+function isLost(instance: InstanceRecord, world: ObservedWorld): boolean {
+  return instance.discardedAt !== null || (instance.sourcePlacedAt !== null && !world.instances.has(instance.name));
+}
+
 /** The instance of the wanted commit that work goes on with, if there is one that has not failed. */
 export function targetInstance(record: PreviewRecord, revision: Revision): InstanceRecord | null {
   return record.instances.findLast((each) => each.revision.sha === revision.sha && each.failedAt === null) ?? null;
@@ -112,10 +120,13 @@ function absenceText(reason: Extract<Desired, { kind: 'absent' }>['reason']): st
 /** The steps to the wanted commit, without those whose result is already there. */
 function bringUp(revision: Revision, record: PreviewRecord, world: ObservedWorld): (Step | null)[][] {
   const short = shortSha(revision.sha);
-  const target = targetInstance(record, revision);
+  const latest = targetInstance(record, revision);
+  const target = latest === null || isLost(latest, world) ? null : latest;
   const isStuck = isFailureCurrent(record, revision.sha) && record.failure?.retry !== 'later';
   if (isStuck) return keepAlive(record, world);
 
+  const answering = answeringInstance(record);
+  const lost = answering !== null && isLost(answering, world) ? letGo(answering) : [];
   const isLive = target !== null && target.name === record.answering && world.route === target.name;
   const isRunning = target !== null && world.instances.get(target.name)?.running === true;
   if (isLive && isRunning && target.healthyAt !== null) return [];
@@ -125,6 +136,7 @@ function bringUp(revision: Revision, record: PreviewRecord, world: ObservedWorld
   const setUp = placed && target.setUpAt !== null;
   const mayNeedDatabase = target?.manifest == null || target.manifest.database === 'host';
   return [
+    ...lost,
     [record.slug === null ? step('claim-names', 'the preview has no name yet') : null],
     [
       world.route === undefined
@@ -154,7 +166,6 @@ function keepAlive(record: PreviewRecord, world: ObservedWorld): (Step | null)[]
   const answering = answeringInstance(record);
   if (answering === null) return [];
   const { name: instance, revision } = answering;
-  const isRunning = world.instances.get(instance)?.running === true;
   const step = (name: BringUpStepName, because: string): Step => ({
     kind: 'bring-up',
     name,
@@ -162,6 +173,8 @@ function keepAlive(record: PreviewRecord, world: ObservedWorld): (Step | null)[]
     revision,
     instance,
   });
+  if (isLost(answering, world)) return letGo(answering);
+  const isRunning = world.instances.get(instance)?.running === true;
   return [
     [isRunning ? null : step('start', 'its processes do not run')],
     [
@@ -170,6 +183,15 @@ function keepAlive(record: PreviewRecord, world: ObservedWorld): (Step | null)[]
         : step('check-health', 'it has not answered since it was started'),
     ],
     [world.route === instance ? null : step('switch-route', 'its route is not in force')],
+  ];
+}
+
+/** The URL shows the status page instead of an instance that is past use, and what is left of that goes. */
+function letGo(lost: InstanceRecord): Step[][] {
+  const because = 'the instance that the URL showed is gone';
+  return [
+    [{ kind: 'bring-up', name: 'open-route', because, revision: lost.revision, instance: lost.name }],
+    [{ kind: 'end', name: 'discard', because, instance: lost.name }],
   ];
 }
 
@@ -182,14 +204,12 @@ function tidy(revision: Revision, record: PreviewRecord, world: ObservedWorld): 
     others.map((each): Step | null => {
       const isLastFailure =
         each.failedAt !== null && each.revision.sha === revision.sha && isFailureCurrent(record, revision.sha);
-      const end = (name: EndStepName): Step => ({
-        kind: 'end',
-        name,
-        instance: each.name,
-        because: isLastFailure ? 'it has failed' : 'it was replaced',
-      });
-      if (each.name !== kept?.name && !isLastFailure) return end('discard');
-      return world.instances.get(each.name)?.running === true ? end('retire') : null;
+      const because = isLastFailure ? 'it has failed' : 'it was replaced';
+      const isKept = (each.name === kept?.name || isLastFailure) && !isLost(each, world);
+      if (!isKept) return { kind: 'end', name: 'discard', instance: each.name, because };
+      return world.instances.get(each.name)?.running === true
+        ? { kind: 'end', name: 'retire', instance: each.name, because }
+        : null;
     }),
   ];
 }

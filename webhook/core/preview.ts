@@ -65,6 +65,8 @@ export interface InstanceRecord {
   readonly retiredAt: Date | null;
   /** Set when a step failed for good on this instance; it is not tried again. */
   readonly failedAt: Date | null;
+  /** When its removal began. From then on it is never used again, however much of it is still there. */
+  readonly discardedAt: Date | null;
   /** Milliseconds each step took, for the report and the benchmarks. */
   readonly timings: Readonly<Partial<Record<StepName, number>>>;
 }

@@ -6,6 +6,8 @@ import { shortSha, type Sha } from './pull-request.ts';
 export interface Report {
   /** GitHub-flavoured Markdown, without the marker that the adapter adds. */
   readonly comment: string;
+  /** Whether a comment may be made. What is no more is only said where something was said before. */
+  readonly mayCreate: boolean;
   /** The status goes to this commit; null when there is none to speak about. */
   readonly status: {
     readonly sha: Sha;
@@ -16,7 +18,7 @@ export interface Report {
 }
 
 /** The report of a preview that is no more. */
-export const GONE_REPORT: Report = { comment: '**Preview** removed.', status: null };
+export const GONE_REPORT: Report = { comment: '**Preview** removed.', mayCreate: false, status: null };
 
 const STEP_TEXT: Readonly<Record<StepName, string>> = {
   look: 'reading the pull request',
@@ -85,7 +87,11 @@ export function reportFrom(record: PreviewRecord, urls: readonly string[]): Repo
   const url = urls[0] ?? null;
   const sha = record.wanted === null || record.wanted.presence === 'absent' ? null : record.wanted.revision.sha;
   const status = sha === null ? null : { sha, ...statusOf(phase), url: phase.name === 'live' ? url : null };
-  return { comment: [`**Preview** ${headline(phase, url)}`, ...bodyOf(record, phase, urls)].join('\n\n'), status };
+  return {
+    comment: [`**Preview** ${headline(phase, url)}`, ...bodyOf(record, phase, urls)].join('\n\n'),
+    mayCreate: true,
+    status,
+  };
 }
 
 function headline(phase: Phase, url: string | null): string {

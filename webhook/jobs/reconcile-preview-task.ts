@@ -15,17 +15,19 @@ export async function reconcilePreviewTask(op: Operator, key: PreviewKey, shutdo
     return;
   }
   const work = new AbortController();
+  const over = new AbortController();
   const stop = () => work.abort(new OperatorError('SHUTTING_DOWN', 'The operator is stopping.'));
   if (shutdown.aborted) stop();
   shutdown.addEventListener('abort', stop, { once: true });
-  const deadline = setTimeout(
+  const deadline = op.clock.sleep(JOB_TIMEOUT_MS, over.signal).then(
     () => work.abort(new OperatorError('RUNTIME_FAILED', 'The work did not end in its time.')),
-    JOB_TIMEOUT_MS,
+    () => undefined,
   );
   try {
     await reconcilePreview(op, lock, work.signal);
   } finally {
-    clearTimeout(deadline);
+    over.abort();
     shutdown.removeEventListener('abort', stop);
+    await deadline;
   }
 }

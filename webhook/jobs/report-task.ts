@@ -18,12 +18,14 @@ export async function reportTask(
   if (key.subject.kind === 'branch') return;
   const [record, told] = await Promise.all([op.store.load(key), op.store.loadReport(key)]);
   // Gone before anything was ever said: nothing to say.
-  if (record === null && told?.commentId == null) return;
-  const before = told ?? { key, repository: record?.repository, commentId: null, commentHash: null, status: null };
-  const repository = record?.repository ?? before.repository;
+  if (record === null && told === null) return;
+  const repository = record?.repository ?? told?.repository;
   if (repository === undefined) return;
+  const before = { ...(told ?? { key, commentId: null, commentHash: null, status: null }), repository };
+  // That something may have been said is written down first: a try that is cut off must not be forgotten.
+  if (told === null) await op.store.saveReport(before);
   const report = record === null ? GONE_REPORT : reportFrom(record, urlsOf(op, record));
-  await op.store.saveReport(await op.reports.ensure({ ...before, repository }, report, signal));
+  await op.store.saveReport(await op.reports.ensure(before, report, signal));
 }
 
 /** The URLs of a preview, the main one first. */

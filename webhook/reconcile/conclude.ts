@@ -1,4 +1,5 @@
 /** The only place that writes the verdict of a run: what failed and when to look again, or that all is as wanted. */
+import { RETRY_MAX_MS } from '../core/limits.ts';
 import { failureFrom, type RunResult } from '../core/outcome.ts';
 import { isFailureCurrent, type PreviewRecord } from '../core/preview.ts';
 import { targetInstance } from '../core/plan.ts';
@@ -55,18 +56,24 @@ async function concludeFailure(
     { code: error.code, step: run.step, sha: run.sha, attempts: failure.attempts, err: error.cause ?? error },
     'a step failed',
   );
-  await op.store.saveFailure(lock, failure);
-  await op.jobs.enqueueReport(lock.key);
-  if (failure.nextAttemptAt !== null) {
-    await op.jobs.enqueueReconcile(lock.key, failure.nextAttemptAt);
+  // Trouble with what still answers must not overwrite why the wanted commit failed: that would have it built again and again.
+  const wantedSha = record.wanted?.presence === 'present' ? record.wanted.revision.sha : null;
+  const isSettled = record.failure !== null && record.failure.retry !== 'later' && isFailureCurrent(record, wantedSha);
+  if (isSettled && run.sha !== wantedSha) {
+    await op.jobs.enqueueReconcile(lock.key, new Date(op.clock.now().getTime() + RETRY_MAX_MS));
     return 'rest';
   }
-  const { wanted } = record;
-  const target = wanted?.presence === 'present' ? targetInstance(record, wanted.revision) : null;
-  if (target === null || target.name === record.answering || target.revision.sha !== run.sha) return 'rest';
-  // Given up for good: the next look stops what still runs of it.
-  await op.store.saveInstance(lock, target.name, { failedAt: failure.at });
-  return 'again';
+  const target = record.wanted?.presence === 'present' ? targetInstance(record, record.wanted.revision) : null;
+  const isGivenUp =
+    failure.nextAttemptAt === null &&
+    target !== null &&
+    target.name !== record.answering &&
+    target.revision.sha === run.sha;
+  await op.store.saveFailure(lock, failure, isGivenUp ? target.name : undefined);
+  await op.jobs.enqueueReport(lock.key);
+  if (failure.nextAttemptAt !== null) await op.jobs.enqueueReconcile(lock.key, failure.nextAttemptAt);
+  // The next look stops what still runs of an instance that was given up.
+  return isGivenUp ? 'again' : 'rest';
 }
 
 /** A stored failure is over when what it spoke of is as wanted now. A failure that a person has to deal with stays until then. */

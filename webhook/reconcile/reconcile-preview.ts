@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from 'node:util';
 import { PASSES_MAX } from '../core/limits.ts';
 import { planFor } from '../core/plan.ts';
+import type { PreviewRecord } from '../core/preview.ts';
 import type { Operator, PreviewLock } from '../ports.ts';
 import { conclude } from './conclude.ts';
-import { lookAtPreview, wantedFrom } from './observe.ts';
+import { lookAtPreview, wantedFrom, type Look } from './observe.ts';
 import { runSteps } from './run-steps.ts';
 import { watchForNewer } from './supersede.ts';
 
@@ -16,12 +18,11 @@ import { watchForNewer } from './supersede.ts';
 export async function reconcilePreview(op: Operator, lock: PreviewLock, signal: AbortSignal): Promise<void> {
   for (let pass = 1; pass <= PASSES_MAX; pass += 1) {
     const record = await op.store.load(lock.key);
-    if (record === null) return;
+    // Forgotten, perhaps by a run that was killed before it could tell: asking twice is asking once.
+    if (record === null) return op.jobs.enqueueReport(lock.key);
 
     const look = await lookAtPreview(op, record, signal);
-    const wanted = wantedFrom(look.desired);
-    const repository = 'repository' in look.desired ? look.desired.repository : record.repository;
-    if (wanted !== null) await op.store.saveWanted(lock, wanted, repository);
+    await noteWanted(op, lock, record, look);
 
     const plan = planFor(look.desired, record, look.world, op.clock.now());
     await using watch = watchForNewer(op, record, look.desired, signal);
@@ -31,4 +32,13 @@ export async function reconcilePreview(op: Operator, lock: PreviewLock, signal: 
   }
   // Still not at rest: something keeps undoing our work, or is asked faster than we act. Others get their turn first.
   await op.jobs.enqueueReconcile(lock.key);
+}
+
+/** What is wanted, as a fact that people can be shown; they are told when it is news. */
+async function noteWanted(op: Operator, lock: PreviewLock, record: PreviewRecord, look: Look): Promise<void> {
+  const wanted = wantedFrom(look.desired);
+  const repository = 'repository' in look.desired ? look.desired.repository : record.repository;
+  if (wanted === null || (isDeepStrictEqual(wanted, record.wanted) && repository === record.repository)) return;
+  await op.store.saveWanted(lock, wanted, repository);
+  await op.jobs.enqueueReport(lock.key);
 }

@@ -32,7 +32,10 @@ type Sweeping = Pick<
 export async function sweep(op: Sweeping, sightings: Sightings, signal: AbortSignal): Promise<void> {
   const orphans = await findOrphans(op);
   const records = await op.store.list();
-  for (const record of records) await op.jobs.enqueueReconcile(record.key);
+  for (const record of records) {
+    await op.jobs.enqueueReconcile(record.key);
+    await op.jobs.enqueueReport(record.key);
+  }
   await requestOpenPulls(op, records, signal);
   await removeOldOrphans(op, orphans, sightings);
   await op.sources.removeUnused(new Set(records.map((record) => record.key.repositoryId)));

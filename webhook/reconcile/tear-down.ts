@@ -30,6 +30,7 @@ export async function discard(
 ): Promise<StepResult> {
   const draining = work.drain ? await drainingFor(op, work.record, name) : null;
   if (draining !== null) return draining;
+  await op.store.saveInstance(work.lock, name, { discardedAt: op.clock.now() });
   await op.runtime.remove(name);
   await op.store.removeInstance(work.lock, name);
   return DONE;

@@ -29,6 +29,7 @@ const instance: InstanceRecord = {
   routedAt: null,
   retiredAt: null,
   failedAt: null,
+  discardedAt: null,
   timings: { 'fetch-source': 1_240 },
 };
 
