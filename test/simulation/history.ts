@@ -1,0 +1,133 @@
+/** Random histories of pull requests, as data: what happens on GitHub and to the operators, and when. */
+import type { FaultKind } from './faults.ts';
+import { SeededRandom } from './random.ts';
+import type { AppKind } from './simulated-github.ts';
+
+/** A pull request by repository id and number. */
+interface PullAt {
+  readonly repository: number;
+  readonly number: number;
+}
+
+export type HistoryEvent = { readonly atMs: number } & (
+  | ({
+      readonly kind: 'open';
+      readonly sha: string;
+      readonly app: AppKind;
+      readonly author: 'member' | 'fork' | 'dependabot' | 'deleted-fork';
+      readonly draft: boolean;
+    } & PullAt)
+  | ({ readonly kind: 'push'; readonly sha: string; readonly app: AppKind } & PullAt)
+  | ({ readonly kind: 'close' | 'reopen' | 'draft' | 'ready' | 'base' | 'fork-deleted' } & PullAt)
+  | { readonly kind: 'rename' | 'transfer'; readonly repository: number; readonly name: string }
+  | { readonly kind: 'disallow' | 'allow'; readonly repository: number }
+  | { readonly kind: 'kill' | 'stop' | 'second-operator' }
+);
+
+export interface History {
+  readonly seed: number;
+  readonly faults: readonly FaultKind[];
+  readonly events: readonly HistoryEvent[];
+}
+
+/** Repositories of every history; the first two have names that shorten to the same slug. */
+export const REPOSITORIES = [
+  { id: 101, name: 'acme/my--app' },
+  { id: 102, name: 'acme/my-app' },
+  { id: 103, name: 'other/shop' },
+] as const;
+
+const APPS: readonly AppKind[] = [
+  'good',
+  'good',
+  'good',
+  'with-database',
+  'with-database',
+  'with-extra-host',
+  'bad-manifest',
+  'no-manifest',
+  'setup-fails',
+  'unhealthy',
+];
+
+/** Events fall into this span of virtual time; pauses are short, so that they meet work in progress. */
+const SPAN_MS = 40_000;
+
+/** A history from a seed: two to four pull requests, six to twenty events, each of which is possible when it happens. */
+export function randomHistory(seed: number, faults: readonly FaultKind[]): History {
+  const random = new SeededRandom(seed);
+  const pulls = Array.from({ length: random.integer(2, 4) }, (_, index) => ({
+    repository: random.pick(REPOSITORIES).id as number,
+    number: index < 2 ? 7 : random.integer(1, 99),
+  }));
+  const distinct = [...new Map(pulls.map((pull) => [`${pull.repository}/${pull.number}`, pull])).values()];
+  const times = Array.from({ length: random.integer(6, 20) }, () => random.integer(0, SPAN_MS)).sort((a, b) => a - b);
+  const open = new Map<PullAt, 'open' | 'closed'>();
+  const events = times.map((atMs) => eventAt(random, atMs, random.pick(distinct), open, faults));
+  return { seed, faults, events };
+}
+
+function eventAt(
+  random: SeededRandom,
+  atMs: number,
+  pull: PullAt,
+  open: Map<PullAt, 'open' | 'closed'>,
+  faults: readonly FaultKind[],
+): HistoryEvent {
+  const sha = random.sha();
+  const app = random.pick(APPS);
+  const state = open.get(pull);
+  if (state === undefined) {
+    open.set(pull, 'open');
+    const author = random.chance(0.8) ? 'member' : random.pick(['fork', 'dependabot', 'deleted-fork'] as const);
+    return { kind: 'open', atMs, sha, app, author, draft: random.chance(0.1), ...pull };
+  }
+  if (random.chance(0.12)) return elsewhere(random, atMs, pull.repository, faults);
+  if (state === 'closed') {
+    if (random.chance(0.3)) return { kind: 'push', atMs, sha, app, ...pull };
+    open.set(pull, 'open');
+    return { kind: 'reopen', atMs, ...pull };
+  }
+  if (random.chance(0.25)) {
+    open.set(pull, 'closed');
+    return { kind: 'close', atMs, ...pull };
+  }
+  if (random.chance(0.25)) return { kind: random.pick(['draft', 'ready', 'base'] as const), atMs, ...pull };
+  return { kind: 'push', atMs, sha, app, ...pull };
+}
+
+/** What happens around a pull request. */
+function elsewhere(random: SeededRandom, atMs: number, repository: number, faults: readonly FaultKind[]): HistoryEvent {
+  const kinds = [
+    'rename',
+    'transfer',
+    'disallow',
+    'allow',
+    ...(faults.includes('operators') ? (['kill', 'stop', 'second-operator'] as const) : []),
+  ] as const;
+  const kind = random.pick(kinds);
+  switch (kind) {
+    case 'rename':
+      return { kind, atMs, repository, name: `acme/renamed-${random.integer(1, 3)}-${repository}` };
+    case 'transfer':
+      return { kind, atMs, repository, name: `elsewhere/app-${repository}` };
+    case 'disallow':
+    case 'allow':
+      return { kind, atMs, repository };
+    case 'kill':
+    case 'stop':
+    case 'second-operator':
+      return { kind, atMs };
+  }
+}
+
+/** A history as lines that a person reads. */
+export function storyOf(history: History): string[] {
+  return history.events.map((event) => {
+    const { kind, atMs, ...rest } = event;
+    const about = Object.entries(rest).map(
+      ([name, value]) => `${name}=${name === 'sha' ? String(value).slice(0, 8) : String(value)}`,
+    );
+    return `${(atMs / 1_000).toFixed(1).padStart(5)} s  ${kind} ${about.join(' ')}`.trimEnd();
+  });
+}

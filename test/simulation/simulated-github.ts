@@ -1,0 +1,107 @@
+/** GitHub as a state machine: its state is the truth, deliveries are derived from it, and it may answer late, wrongly or with old news. */
+import type { ObservedSubject, PreviewKey, RepositoryName, Sha } from '../../webhook/core/pull-request.ts';
+
+/** What the app at a commit is like. */
+export type AppKind =
+  | 'good'
+  | 'with-database'
+  | 'with-extra-host'
+  | 'bad-manifest'
+  | 'no-manifest'
+  | 'setup-fails'
+  | 'unhealthy';
+
+export interface SimulatedPull {
+  readonly number: number;
+  state: 'open' | 'closed';
+  sha: Sha;
+  ref: string;
+  base: string;
+  /** The repository id the commit comes from; null for a deleted fork. */
+  headRepositoryId: number | null;
+  author: string;
+  draft: boolean;
+  readonly comments: { readonly id: number; body: string }[];
+  /** The latest commit status per commit. */
+  readonly statuses: Map<string, string>;
+}
+
+export interface SimulatedRepository {
+  readonly id: number;
+  name: RepositoryName;
+  readonly pulls: Map<number, SimulatedPull>;
+}
+
+interface Snapshot {
+  readonly atMs: number;
+  readonly observed: ObservedSubject;
+}
+
+export class SimulatedGitHub {
+  readonly repositories = new Map<number, SimulatedRepository>();
+  /** Old names that redirect to a repository. */
+  readonly redirects = new Map<string, number>();
+  readonly apps = new Map<string, AppKind>();
+  readonly #history = new Map<string, Snapshot[]>();
+  #nextCommentId = 1;
+
+  addRepository(id: number, name: string): SimulatedRepository {
+    const repository: SimulatedRepository = { id, name: name as RepositoryName, pulls: new Map() };
+    this.repositories.set(id, repository);
+    return repository;
+  }
+
+  rename(repository: SimulatedRepository, name: string): void {
+    this.redirects.set(repository.name, repository.id);
+    this.redirects.delete(name);
+    repository.name = name as RepositoryName;
+  }
+
+  byName(name: string): SimulatedRepository | null {
+    for (const repository of this.repositories.values()) if (repository.name === name) return repository;
+    const redirected = this.redirects.get(name);
+    return redirected === undefined ? null : (this.repositories.get(redirected) ?? null);
+  }
+
+  /** Remembers the state of a pull request, so that a stale read can return it later. */
+  record(repository: SimulatedRepository, pull: SimulatedPull, atMs: number): void {
+    const key = `${repository.id}/${pull.number}`;
+    const snapshots = this.#history.get(key) ?? [];
+    snapshots.push({ atMs, observed: observedOf(repository, pull) });
+    this.#history.set(key, snapshots);
+  }
+
+  /** The pull request as it is now, or as it was `lagMs` ago. */
+  observe(key: PreviewKey, name: RepositoryName, nowMs: number, lagMs: number): ObservedSubject {
+    const { subject } = key;
+    const repository = this.byName(name);
+    if (repository === null || repository.id !== key.repositoryId || subject.kind !== 'pull')
+      return { state: 'missing' };
+    const pull = repository.pulls.get(subject.number);
+    if (pull === undefined) return { state: 'missing' };
+    const old =
+      lagMs === 0
+        ? undefined
+        : this.#history.get(`${repository.id}/${pull.number}`)?.findLast((each) => each.atMs <= nowMs - lagMs);
+    return old?.observed ?? observedOf(repository, pull);
+  }
+
+  createComment(repository: SimulatedRepository, number: number, body: string): number {
+    const id = this.#nextCommentId;
+    this.#nextCommentId += 1;
+    repository.pulls.get(number)?.comments.push({ id, body });
+    return id;
+  }
+}
+
+function observedOf(repository: SimulatedRepository, pull: SimulatedPull): ObservedSubject {
+  if (pull.state === 'closed') return { state: 'closed', repository: repository.name };
+  return {
+    state: 'open',
+    repository: repository.name,
+    revision: { sha: pull.sha, ref: pull.ref },
+    headRepositoryId: pull.headRepositoryId,
+    author: pull.author,
+    draft: pull.draft,
+  };
+}

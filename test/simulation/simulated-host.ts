@@ -1,0 +1,33 @@
+/** The host as maps: what exists, whatever the records say. */
+import type { AppKind } from './simulated-github.ts';
+import type { DatabaseName, InstanceName, Slug } from '../../webhook/core/names.ts';
+import type { Sha } from '../../webhook/core/pull-request.ts';
+import type { PreviewRoute } from '../../webhook/ports.ts';
+
+export interface HostInstance {
+  readonly name: InstanceName;
+  /** The commit whose tree is in its directory; null for an empty or half-placed one. */
+  placed: Sha | null;
+  /** The commit for which setup ran to its end. */
+  setUp: Sha | null;
+  running: boolean;
+  /** Owner of the repository whose code is in it, to see whether a stranger's code ever ran. */
+  headRepositoryId: number | null;
+}
+
+export class SimulatedHost {
+  readonly instances = new Map<InstanceName, HostInstance>();
+  readonly databases = new Map<DatabaseName, string>();
+  readonly routes = new Map<Slug, PreviewRoute>();
+  /** `repositoryId/sha` of commits in mirrors. */
+  readonly fetched = new Set<string>();
+  /** Commits that setup was begun for, with how often: builds. */
+  readonly builds: Sha[] = [];
+  /** Every commit that was ever fetched or run. */
+  readonly touched = new Set<Sha>();
+  apps: ReadonlyMap<string, AppKind> = new Map();
+
+  appOf(sha: Sha): AppKind {
+    return this.apps.get(sha) ?? 'good';
+  }
+}
