@@ -111,7 +111,7 @@ in
       on
       { berth.previewContainers.allowedPorts = [ 25 ]; }
     ];
-    refused = "allowedPorts has 22 or 25";
+    refused = "allowedPorts has 25";
   };
   "a range that is none" = {
     modules = [

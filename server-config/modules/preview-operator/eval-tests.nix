@@ -96,7 +96,7 @@ in
           "--operator-uid=870"
           "--pool=10.100.0.0/16"
           "--preview-pool=10.101.0.0/16"
-          "--allowed-ports=80,443"
+          "--rules=/etc/berth/tenants.nft"
           "IPAddressDeny=any"
           "Requires=berth-tenant-rules.service"
         ];

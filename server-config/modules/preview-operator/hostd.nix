@@ -10,7 +10,7 @@ let
     "--staging=/var/lib/berth/instances"
     "--pool=${config.berth.containerRange}"
     "--preview-pool=${config.berth.previewRange}"
-    "--allowed-ports=${lib.concatMapStringsSep "," toString config.berth.previewContainers.allowedPorts}"
+    "--rules=/etc/berth/tenants.nft"
   ];
 in
 {
@@ -42,6 +42,8 @@ in
           "/var/lib/nixos-containers"
           "/nix/var/nix"
           "/run"
+          # With --link-journal a removed container leaves a link there.
+          "-/var/log/journal"
         ];
         # nft; files that belong to the guests' uid ranges; entering a guest to ask its systemd; ending a guest's processes.
         CapabilityBoundingSet = [

@@ -1,0 +1,125 @@
+import { strict as assert } from 'node:assert';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { golden } from './golden.ts';
+
+/**
+ * What our modules render, given to the real programs that will read it: Caddy and nft. The texts are the committed
+ * copies, which golden.test.ts holds equal to what Nix renders.
+ */
+const caddy = process.env['CADDY'] ?? 'caddy';
+
+function whyNot(program: string, args: string[]): string | undefined {
+  return spawnSync(program, args).status === 0
+    ? undefined
+    : `needs ${program} (apt-get install ${program === 'nft' ? 'nftables' : program})`;
+}
+
+describe('rendered Caddyfile', { skip: whyNot(caddy, ['version']) ?? false }, caddyTests);
+describe('rendered nftables rules', { skip: whyNot('nft', ['--version']) ?? false }, nftTests);
+
+function caddyTests(): void {
+  let folder: string;
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'berth-caddy-'));
+    mkdirSync(join(folder, 'previews'));
+  });
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** Debian's 2.6.2 knows neither of the two lines that make Caddy believe Cloudflare; NixOS's does. */
+  const isOld = /^v?2\.[0-6]\./.test(spawnSync(caddy, ['version']).stdout.toString());
+  const routes =
+    'shop-7.previews.example.net {\n\timport cloudflare_tls\n\thandle {\n\t\treverse_proxy 10.101.0.3:3000\n\t}\n}\n';
+
+  for (const name of ['acme', 'cloudflare']) {
+    test(`caddy adapt takes it, certificates by ${name}`, (t) => {
+      const caddyfile = golden(`caddy/${name}.Caddyfile`);
+      const newer = /^\s*(trusted_proxies|client_ip_headers) .*$/gm;
+      if (isOld && newer.test(caddyfile))
+        t.diagnostic(`${caddy} is older than 2.7: trusted_proxies and client_ip_headers are left out`);
+      const text = (isOld ? caddyfile.replace(newer, '') : caddyfile).replaceAll(
+        '/etc/caddy/previews',
+        join(folder, 'previews'),
+      );
+      writeFileSync(join(folder, 'Caddyfile'), text);
+      writeFileSync(join(folder, 'previews', 'shop-7.caddy'), routes);
+      const adapted = spawnSync(caddy, ['adapt', '--config', join(folder, 'Caddyfile'), '--adapter', 'caddyfile']);
+      assert.equal(adapted.status, 0, adapted.stderr.toString());
+      checkAdapted(JSON.parse(adapted.stdout.toString()) as AdaptedCaddy);
+    });
+  }
+}
+
+interface Route {
+  match?: { host?: string[] }[];
+  handle: unknown[];
+}
+interface AdaptedCaddy {
+  admin: { listen: string };
+  apps: { http: { servers: Record<string, { listen: string[]; routes: Route[] }> } };
+}
+
+/** Every host that answers, every upstream that is dialled, and the admin interface are exactly those we mean. */
+function checkAdapted(config: AdaptedCaddy): void {
+  assert.equal(config.admin.listen, 'unix//run/caddy/admin.sock');
+  const servers = Object.values(config.apps.http.servers);
+  assert.deepEqual(servers.flatMap((server) => server.listen).sort(), [':443', ':80']);
+  const hosts = servers.flatMap((server) => server.routes).flatMap((route) => route.match ?? []);
+  assert.deepEqual(hosts.flatMap((match) => match.host ?? []).sort(), [
+    '*.previews.example.net',
+    'berth.example.com',
+    'hooks.example.com',
+    'shop-7.previews.example.net',
+  ]);
+  const dials = JSON.stringify(config).match(/"dial":"[^"]*"/g) ?? [];
+  assert.deepEqual([...new Set(dials)].sort(), ['"dial":"10.101.0.3:3000"', '"dial":"127.0.0.1:3100"']);
+}
+
+function nftTests(): void {
+  const elements = `
+    add element inet berth own_addresses { "ve-p1" . 10.100.0.3 : accept, "ve-p2" . 10.100.0.5 : accept }
+    add element inet berth own_gateway { "ve-p1" . 10.100.0.2, "ve-p2" . 10.100.0.4 }
+  `;
+  let folder: string;
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'berth-nft-'));
+    writeFileSync(join(folder, 'elements.nft'), elements);
+    for (const name of ['tenants.nft', 'firewall.nft']) writeFileSync(join(folder, name), golden(`nftables/${name}`));
+  });
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** Commands of nft in a network namespace of its own, so that no rule of this machine's is touched. */
+  const inNamespace = (...commands: string[]) =>
+    spawnSync('unshare', ['--net', 'sh', '-euc', commands.map((words) => `nft ${words}`).join('\n')], {
+      cwd: folder,
+      encoding: 'utf8',
+    });
+  const namespaces = spawnSync('unshare', ['--net', 'true']).status === 0;
+  const skip = namespaces ? false : 'needs the right to make a network namespace (root)';
+
+  test('nft takes the tenant rules beside the rest of the firewall', { skip }, () => {
+    const loaded = inNamespace(
+      '--file firewall.nft',
+      '--check --file tenants.nft',
+      '--file tenants.nft',
+      '--file elements.nft',
+    );
+    assert.equal(loaded.status, 0, loaded.stderr);
+  });
+
+  test('loading the tenant rules again keeps the elements of running containers', { skip }, () => {
+    const loaded = inNamespace(
+      '--file tenants.nft',
+      '--file elements.nft',
+      '--file tenants.nft',
+      'list table inet berth',
+    );
+    assert.equal(loaded.status, 0, loaded.stderr);
+    assert.match(loaded.stdout, /"ve-p1" \. 10\.100\.0\.3 : accept/);
+    assert.match(loaded.stdout, /"ve-p2" \. 10\.100\.0\.4/);
+    assert.equal(loaded.stdout.match(/iifname "ve-\*" jump antispoof/g)?.length, 1, 'each rule is there once');
+  });
+}
