@@ -40,6 +40,7 @@ export class AHost implements Disposable {
     for (const name of ['bin', 'profiles', 'store', 'etc-nixos'])
       mkdirSync(join(this.folder, name), { recursive: true });
     this.settings = {
+      checkout: this.checkout,
       flake: this.checkout,
       attribute: 'preview-host',
       systemProfile: this.profile,

@@ -51,8 +51,8 @@ const checks: Readonly<Record<string, Check>> = {
   'configuration-hardened': async (host) => {
     const softening = readSoftening(host.settings.stateDirectory);
     if (softening) return { held: false, why: `${softening.user} may edit it until ${softening.until.toISOString()}` };
-    if (!existsSync(host.settings.flake)) return { held: false, why: `${host.settings.flake} is not there` };
-    const count = deviationsFrom(currentOwner(), host.settings.flake).length;
+    if (!existsSync(host.settings.checkout)) return { held: false, why: `${host.settings.checkout} is not there` };
+    const count = deviationsFrom(currentOwner(), host.settings.checkout).length;
     return {
       held: count === 0,
       why: count === 0 ? 'written by root alone' : `${count} entries are open; run \`hostctl harden\``,

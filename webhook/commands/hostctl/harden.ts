@@ -15,7 +15,7 @@ export function addHarden(program: Command): void {
 
 /** Puts owner and modes of the checkout right; running it again changes nothing. */
 export async function hardenConfiguration(host: Host): Promise<Report> {
-  const deviations = deviationsFrom(currentOwner(), host.settings.flake);
+  const deviations = deviationsFrom(currentOwner(), host.settings.checkout);
   const paths = deviations.map(({ path }) => path);
   if (host.runner.dryRun) {
     return {

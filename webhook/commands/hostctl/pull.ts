@@ -13,25 +13,25 @@ export function addPull(program: Command): void {
 
 /** @throws HostctlFailure `refused` when the checkout has uncommitted changes, `failed` when it cannot move forward. */
 export async function pullConfiguration(host: Host): Promise<Report> {
-  const { flake } = host.settings;
-  const status = await host.runner.ask(['git', '-C', flake, 'status', '--porcelain']);
+  const { checkout } = host.settings;
+  const status = await host.runner.ask(['git', '-C', checkout, 'status', '--porcelain']);
   if (status.status !== 0) {
     throw new HostctlFailure(
       exitStatus.failed,
-      `${flake} is not a git checkout: ${status.stderr.trim()}`,
+      `${checkout} is not a git checkout: ${status.stderr.trim()}`,
       'Clone your configuration there; docs/guides/install-on-hetzner.md shows how.',
     );
   }
   if (status.stdout.trim() !== '') {
     throw new HostctlFailure(
       exitStatus.refused,
-      `${flake} has uncommitted changes:\n${status.stdout.trimEnd()}`,
+      `${checkout} has uncommitted changes:\n${status.stdout.trimEnd()}`,
       'Commit them or put them aside with `git stash`, then pull again.',
     );
   }
   const before = await headOf(host);
   await host.runner.mustChange(
-    ['git', '-C', flake, 'pull', '--ff-only', '--quiet'],
+    ['git', '-C', checkout, 'pull', '--ff-only', '--quiet'],
     'The checkout is as it was. If it has commits of its own, push or rebase them first.',
   );
   const after = await headOf(host);
@@ -39,12 +39,12 @@ export async function pullConfiguration(host: Host): Promise<Report> {
     before === after ? 'already at the newest commit' : `from ${before.slice(0, 12)} to ${after.slice(0, 12)}`;
   return {
     status: exitStatus.ok,
-    summary: host.runner.dryRun ? 'dry run: nothing was changed' : `${flake}: ${moved}`,
+    summary: host.runner.dryRun ? 'dry run: nothing was changed' : `${checkout}: ${moved}`,
     data: { before, after, dryRun: host.runner.dryRun },
   };
 }
 
 async function headOf(host: Host): Promise<string> {
-  const head = await host.runner.ask(['git', '-C', host.settings.flake, 'rev-parse', 'HEAD']);
+  const head = await host.runner.ask(['git', '-C', host.settings.checkout, 'rev-parse', 'HEAD']);
   return head.stdout.trim();
 }

@@ -20,7 +20,9 @@ const plainName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$/, 'must 
 export const gcAge = z.string().regex(/^[1-9][0-9]{0,3}d$/, 'must be a number of days such as 30d');
 
 const schema = z.strictObject({
-  flake: absolutePath.default('/etc/nixos'),
+  /** The git checkout with the host's configuration; root's alone. */
+  checkout: absolutePath.default('/etc/nixos'),
+  flake: absolutePath.default('/etc/nixos/server-config'),
   attribute: plainName,
   systemProfile: absolutePath.default('/nix/var/nix/profiles/system'),
   currentSystem: absolutePath.default('/run/current-system'),

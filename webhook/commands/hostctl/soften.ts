@@ -29,14 +29,14 @@ async function soften(host: Host, { user, hours }: { user: string; hours: string
   }
   const owner = await ownerNamed(host, user);
   const until = new Date(host.now.getTime() + lasts * 3600 * 1000);
-  const deviations = deviationsFrom(owner, host.settings.flake);
+  const deviations = deviationsFrom(owner, host.settings.checkout);
   if (!host.runner.dryRun) {
     recordSoftening(host.settings.stateDirectory, { user, until });
     correct(deviations);
   }
   return {
     status: exitStatus.ok,
-    summary: `${host.runner.dryRun ? 'dry run: ' : ''}${user} may edit ${host.settings.flake} until ${until.toISOString()}`,
+    summary: `${host.runner.dryRun ? 'dry run: ' : ''}${user} may edit ${host.settings.checkout} until ${until.toISOString()}`,
     data: { user, until, changed: deviations.length },
   };
 }
