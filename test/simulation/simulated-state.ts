@@ -243,7 +243,7 @@ export class SimulatedState {
   }
 
   returnJobsOf(process: number, nowMs: number): void {
-    for (const job of [...this.jobs.values()]) if (job.lockedBy === process) this.returnJob(job, nowMs);
+    for (const job of this.jobs.values()) if (job.lockedBy === process) this.returnJob(job, nowMs);
   }
 }
 

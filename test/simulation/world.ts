@@ -1,4 +1,5 @@
 /** One simulated world: GitHub, a host, the state, and the operator processes that come and go. */
+import { SWEEP_INTERVAL_MS } from '../../webhook/core/limits.ts';
 import type { Policy } from '../../webhook/core/policy.ts';
 import { isAllowedRepository } from '../../webhook/core/policy.ts';
 import type { RepositoryName, Sha } from '../../webhook/core/pull-request.ts';
@@ -100,7 +101,7 @@ export class World implements Shared {
     const op = simulatedOperator(this, process, policy);
     this.#running.set(process.id, {
       process,
-      handlers: jobHandlers(op),
+      handlers: jobHandlers(op, { sweepIntervalMs: SWEEP_INTERVAL_MS }),
       shutdown: new AbortController(),
       policy,
       jobs: 0,
@@ -118,7 +119,7 @@ export class World implements Shared {
   }
 
   #restartAll(): void {
-    for (const { process } of [...this.#running.values()]) process.kill();
+    for (const { process } of this.#running.values()) process.kill();
     this.startOperator();
   }
 
@@ -182,7 +183,14 @@ export class World implements Shared {
         if (repository !== undefined) this.github.rename(repository, event.name);
         return;
       }
-      default:
+      case 'open':
+      case 'push':
+      case 'close':
+      case 'reopen':
+      case 'draft':
+      case 'ready':
+      case 'base':
+      case 'fork-deleted':
         this.#happenToPull(event);
     }
   }

@@ -1,15 +1,14 @@
-import { SWEEP_INTERVAL_MS } from '../core/limits.ts';
 import type { Operator } from '../ports.ts';
 import { sweep, type Sightings } from '../reconcile/sweep.ts';
 
 /** Sweeps, and asks for the next sweep. The queue holds one sweep for all operators, so it does not matter who runs it. */
-export function sweepTask(op: Operator): (signal: AbortSignal) => Promise<void> {
+export function sweepTask(op: Operator, intervalMs: number): (signal: AbortSignal) => Promise<void> {
   const sightings: Sightings = new Map();
   return async (signal) => {
     try {
       await sweep(op, sightings, signal);
     } finally {
-      if (!signal.aborted) await op.jobs.enqueueSweep(new Date(op.clock.now().getTime() + SWEEP_INTERVAL_MS));
+      if (!signal.aborted) await op.jobs.enqueueSweep(new Date(op.clock.now().getTime() + intervalMs));
     }
   };
 }
