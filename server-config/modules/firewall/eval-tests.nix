@@ -51,7 +51,15 @@ in
       };
       "containers wait for the rules" = {
         actual = config.systemd.units."container@.service".text;
-        contains = "Requires=berth-tenant-rules.service";
+        contains = [
+          "Wants=berth-tenant-rules.service"
+          "After=berth-tenant-rules.service"
+        ];
+        lacks = "Requires=berth-tenant-rules.service";
+      };
+      "and do not start without them" = {
+        actual = config.systemd.services."container@".preStart;
+        contains = "/bin/nft list table inet berth";
       };
       "before the network" = {
         actual = config.systemd.units."berth-tenant-rules.service".text;

@@ -9,6 +9,7 @@
 let
   cfg = config.berth.firewall;
   containers = config.berth.previewContainers;
+  nft = lib.getExe' pkgs.nftables "nft";
   list = values: "{ ${lib.concatMapStringsSep ", " toString values} }";
   nothing = "{ 255.255.255.255 }"; # nft has no empty set literal; a broadcast is blocked anyway
 
@@ -41,17 +42,18 @@ in
         Type = "oneshot";
         RemainAfterExit = true;
         # No ExecStop: stopping this unit must not open anything.
-        ExecStart = "${lib.getExe' pkgs.nftables "nft"} -f ${rules}";
-        ExecReload = "${lib.getExe' pkgs.nftables "nft"} -f ${rules}";
+        ExecStart = "${nft} --file ${rules}";
+        ExecReload = "${nft} --file ${rules}";
         CapabilityBoundingSet = "CAP_NET_ADMIN";
         RestrictAddressFamilies = "AF_NETLINK";
       };
     };
 
-    # No rules, no container.
+    # No rules, no container. Not `requires`: a restart of the rules' unit would then stop every container.
     systemd.services."container@" = {
-      requires = [ "berth-tenant-rules.service" ];
+      wants = [ "berth-tenant-rules.service" ];
       after = [ "berth-tenant-rules.service" ];
+      preStart = lib.mkBefore "${nft} list table inet berth > /dev/null";
     };
 
     # Both tables must let a packet in. tenants.nft decides which container may ask what; this repeats only the

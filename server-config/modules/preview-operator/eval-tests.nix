@@ -98,7 +98,7 @@ in
           "--preview-pool=10.101.0.0/16"
           "--rules=/etc/berth/tenants.nft"
           "IPAddressDeny=any"
-          "Requires=berth-tenant-rules.service"
+          "Wants=berth-tenant-rules.service"
         ];
         lacks = [
           "User="

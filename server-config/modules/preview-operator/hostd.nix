@@ -18,7 +18,7 @@ in
     systemd.services.berth-hostd = {
       description = "Berth: what needs root";
       wantedBy = [ "multi-user.target" ];
-      requires = lib.optional config.berth.features.firewall "berth-tenant-rules.service";
+      wants = lib.optional config.berth.features.firewall "berth-tenant-rules.service";
       after = [
         "berth-tenant-rules.service"
         "nftables.service"
