@@ -1,0 +1,114 @@
+/**
+ * Real PostgreSQL for tests: a migrated database of one's own in some 30 ms. The server is the one of TEST_DATABASE_URL or DATABASE_URL,
+ * or else an embedded one that this test process starts and stops.
+ */
+import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after } from 'node:test';
+import { Client } from 'pg';
+import {
+  startEmbeddedPostgres,
+  type EmbeddedPostgres,
+} from '../../webhook/adapters/embedded-postgres/embedded-postgres.ts';
+import { migrate } from '../../webhook/adapters/postgres/migrate.ts';
+import { silentLog } from './silent-log.ts';
+
+export interface TestServer {
+  /** As superuser, or whoever may create databases and roles. */
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/** A server that several test processes may share: give its url to them as TEST_DATABASE_URL. */
+export async function startTestServer(): Promise<TestServer> {
+  const directory = await mkdtemp(join(tmpdir(), 'berth-test-postgres-'));
+  // As root the server runs as another user, who has to get in.
+  await chmod(directory, 0o711);
+  const server: EmbeddedPostgres = await startEmbeddedPostgres({ directory, log: silentLog });
+  const pid = Number((await readFile(join(directory, 'data', 'postmaster.pid'), 'utf8')).split('\n')[0]);
+  // The last resort, for a test process that ends before it has stopped the server.
+  const onExit = () => {
+    process.kill(pid, 'SIGQUIT');
+    rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
+  };
+  process.on('exit', onExit);
+  return {
+    url: server.url,
+    async stop() {
+      process.off('exit', onExit);
+      await server.stop();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+let ownServer: Promise<TestServer> | null = null;
+
+/** The server of this test process; its own is stopped after the last test. */
+export async function testServerUrl(): Promise<string> {
+  const given = process.env['TEST_DATABASE_URL'] ?? process.env['DATABASE_URL'];
+  if (given !== undefined && given !== '') return given;
+  ownServer ??= startTestServer();
+  return (await ownServer).url;
+}
+
+after(async () => {
+  await Promise.all([...templates.values()].map(async (template) => drop(await template)));
+  await (await ownServer)?.stop();
+});
+
+export interface TestDatabase extends AsyncDisposable {
+  readonly url: string;
+}
+
+/** Migrated databases of this process, by server. */
+const templates = new Map<string, Promise<string>>();
+
+/** A database of one's own, migrated unless `empty`, gone when disposed of. */
+export async function openTestDatabase(options: { empty?: boolean } = {}): Promise<TestDatabase> {
+  const server = await testServerUrl();
+  const template = options.empty === true ? null : await templateOf(server);
+  const url = await create(server, template);
+  return { url, [Symbol.asyncDispose]: () => drop(url) };
+}
+
+async function templateOf(server: string): Promise<string> {
+  const known = templates.get(server);
+  if (known !== undefined) return known;
+  const made = (async () => {
+    const url = await create(server, null);
+    await migrate(url, silentLog);
+    return url;
+  })();
+  templates.set(server, made);
+  return made;
+}
+
+async function create(server: string, template: string | null): Promise<string> {
+  const name = `berth_test_${process.pid}_${randomBytes(4).toString('hex')}`;
+  const from = template === null ? 'template1' : new URL(template).pathname.slice(1);
+  await onServer(server, `create database ${name} template ${from} strategy wal_log`);
+  const url = new URL(server);
+  url.pathname = `/${name}`;
+  return url.href;
+}
+
+async function drop(url: string): Promise<void> {
+  const server = await testServerUrl();
+  await onServer(server, `drop database if exists ${new URL(url).pathname.slice(1)} with (force)`);
+}
+
+/** One statement as the server's own user. */
+export async function onServer(url: string, text: string, values: unknown[] = []): Promise<Record<string, unknown>[]> {
+  const client = new Client({ connectionString: url });
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    return (await client.query<Record<string, unknown>>(text, values)).rows;
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,15 @@
+import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** Waits for a condition, asked every few milliseconds. Fails with what was waited for when it does not come true in time. */
+export async function waitUntil(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  timeoutMs = 10_000,
+): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (!(await condition())) {
+    assert.ok(Date.now() < deadline, `waited ${timeoutMs} ms in vain: ${what}`);
+    await delay(5);
+  }
+}

@@ -1,0 +1,101 @@
+/** Connections to PostgreSQL, and what a failure of one means to the rest of the service. */
+import { Pool, types, type ClientBase, type ClientConfig, type PoolConfig, type QueryResultRow } from 'pg';
+import { OperatorError } from '../../core/errors.ts';
+import type { Log } from '../../ports.ts';
+
+/** A server that does not answer by then is away: its sockets on one machine connect in under a millisecond. */
+export const CONNECT_TIMEOUT_MS = 5_000;
+
+/** Far above any statement of ours (the slowest, a migration, takes tens of milliseconds): what runs longer is stuck. */
+const STATEMENT_TIMEOUT_MS = 30_000;
+
+const INT8_OID = 20;
+
+/** bigint as a number: our identities and GitHub's ids stay below 2^53; text would compare wrongly without an error. */
+const typeParsers: ClientConfig['types'] = {
+  getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
+    oid === INT8_OID && format !== 'binary' ? Number : types.getTypeParser(oid, format)) as typeof types.getTypeParser,
+};
+
+/** What every connection of ours has in common. Commits are durable even where the server's default is not (promise R1). */
+export function connectionConfig(url: string, applicationName: string): ClientConfig {
+  return {
+    connectionString: url,
+    application_name: applicationName,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    keepAlive: true,
+    options: '-c synchronous_commit=on',
+    types: typeParsers,
+  };
+}
+
+/** A pool whose idle connections may break without bringing the process down. */
+export function openPool(config: PoolConfig, log: Log): Pool {
+  const pool = new Pool({ idleTimeoutMillis: 0, ...config });
+  const warn = (error: Error) =>
+    log.warn({ err: error, connection: config.application_name }, 'a connection to PostgreSQL broke');
+  pool.on('error', warn);
+  // The pool listens to idle connections only; one that breaks while it is in use would end the process.
+  pool.on('connect', (client) => client.on('error', warn));
+  return pool;
+}
+
+/** SQLSTATE classes and codes (PostgreSQL manual, appendix A) that mean: the server is away or stopping, not that the statement is wrong. */
+function isUnavailable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = (error as { code?: unknown }).code;
+  if (typeof code === 'string') {
+    if (/^[0-9A-Z]{5}$/.test(code) && !code.startsWith('E'))
+      return code.startsWith('08') || code.startsWith('53') || code.startsWith('57P') || code === '25006';
+    // Node's own: ECONNREFUSED, ENOENT of a socket file, EPIPE and the like.
+    return code.startsWith('E');
+  }
+  return /connection terminated|timeout|client has encountered a connection error|not queryable|pool after calling end/i.test(
+    error.message,
+  );
+}
+
+/** Whatever a statement threw: STATE_UNAVAILABLE when PostgreSQL is away, else the error itself. */
+export function stateError(error: unknown): unknown {
+  if (!isUnavailable(error)) return error;
+  return new OperatorError('STATE_UNAVAILABLE', 'PostgreSQL does not answer.', { cause: error });
+}
+
+/** The rows of one statement. Throws STATE_UNAVAILABLE when PostgreSQL is away. */
+export async function rowsOf<Row extends QueryResultRow>(
+  connection: Pool | ClientBase,
+  text: string,
+  values: unknown[] = [],
+): Promise<Row[]> {
+  try {
+    return (await connection.query<Row>(text, values)).rows;
+  } catch (error) {
+    throw stateError(error);
+  }
+}
+
+/** Runs `work` in one transaction: committed when it resolves, rolled back when it throws. Throws STATE_UNAVAILABLE. */
+export async function inTransaction<Result>(
+  pool: Pool,
+  work: (client: ClientBase) => Promise<Result>,
+): Promise<Result> {
+  const client = await pool.connect().catch((error: unknown) => {
+    throw stateError(error);
+  });
+  let broken: Error | undefined;
+  try {
+    await client.query('begin');
+    const result = await work(client);
+    await client.query('commit');
+    return result;
+  } catch (error) {
+    // A connection that cannot roll back is not given back to the pool: the server rolls back when it closes.
+    await client.query('rollback').catch((failure: Error) => {
+      broken = failure;
+    });
+    throw stateError(error);
+  } finally {
+    client.release(broken);
+  }
+}
