@@ -1,0 +1,193 @@
+import { strict as assert } from 'node:assert';
+import { after, before, describe, test } from 'node:test';
+import type { Client } from 'pg';
+import { serverPrograms, startRenderedPostgres, type RenderedPostgres } from './support/rendered-postgres.ts';
+
+/**
+ * Promise S11 on the configuration that a host renders: a preview's role sees its own database only and cannot take the
+ * others' connections. Roles and databases are made by the operator's role, the way server-config/modules/database/README.md says.
+ */
+const tenants = Array.from({ length: 20 }, (_, n) => `preview_shop_${n + 1}`);
+const connectionsOfOne = 20;
+
+const found = serverPrograms();
+if (found.length === 0) {
+  test('S11 on the rendered configuration', {
+    skip: 'needs PostgreSQL: apt-get install postgresql, or npm ci with optional packages',
+  });
+}
+for (const programs of found)
+  describe(`tenants of the rendered PostgreSQL, run by ${programs}`, () => tenantTests(programs));
+
+function tenantTests(programs: string): void {
+  let postgres: RenderedPostgres;
+  before(async () => {
+    postgres = await startRenderedPostgres(programs);
+    await usingClient(postgres.local({ user: 'berth', database: 'berth' }), async (operator) => {
+      for (const name of tenants) await makeTenant(operator, name);
+    });
+  });
+  after(async () => {
+    await postgres[Symbol.asyncDispose]();
+  });
+
+  const as = (user: string, database = user) => postgres.tcp({ user, database, password: passwordOf(user) });
+
+  test('each reaches its own database with its password', async () => {
+    for (const name of tenants) {
+      await usingClient(as(name), async (client) => {
+        await client.query('CREATE TABLE notes (text text)');
+        await client.query(`INSERT INTO notes VALUES ('hello')`);
+      });
+    }
+  });
+
+  test('none reaches another’s, PostgreSQL’s own or the operator’s: 0 of 460', async (t) => {
+    const reached: string[] = [];
+    let tried = 0;
+    for (const user of tenants) {
+      for (const database of [...tenants, 'postgres', 'template1', 'template0', 'berth']) {
+        if (database === user) continue;
+        tried += 1;
+        if (await canConnect(as(user, database))) reached.push(`${user} -> ${database}`);
+      }
+    }
+    t.diagnostic(`${reached.length} of ${tried} reached`);
+    assert.deepEqual(reached, []);
+    assert.equal(tried, 460);
+  });
+
+  test('a wrong password, none, and a superuser’s name get nowhere', async () => {
+    const [user = ''] = tenants;
+    assert.equal(await canConnect(postgres.tcp({ user, database: user, password: 'wrong' })), false);
+    assert.equal(await canConnect(postgres.tcp({ user, database: user })), false);
+    for (const name of ['postgres', 'berth', 'berth_tenants']) {
+      assert.equal(
+        await canConnect(postgres.tcp({ user: name, database: name, password: passwordOf(name) })),
+        false,
+        name,
+      );
+    }
+  });
+
+  test('a login from outside the containers’ range is refused whatever its password', async () => {
+    const [user = ''] = tenants;
+    const client = postgres.tcp({ user, database: user, password: passwordOf(user), from: '127.0.0.1' });
+    await assert.rejects(client.connect(), /pg_hba\.conf rejects connection/);
+  });
+
+  test('over the unix socket no tenant gets in, and nobody becomes the superuser', async () => {
+    const [user = ''] = tenants;
+    assert.equal(await canConnect(postgres.local({ user, database: user })), false);
+    assert.equal(await canConnect(postgres.local({ user: 'postgres', database: 'postgres' })), false);
+  });
+
+  test('one that takes all connections it can leaves the others alone', async () => {
+    const [greedy = '', other = ''] = tenants;
+    const held: Client[] = [];
+    let refused = 0;
+    try {
+      for (let n = 0; n < 100; n += 1) {
+        const client = as(greedy);
+        client.on('error', () => undefined);
+        await client.connect().then(
+          () => held.push(client),
+          () => (refused += 1),
+        );
+      }
+      assert.equal(held.length, connectionsOfOne);
+      assert.equal(refused, 100 - connectionsOfOne);
+      assert.equal(await canConnect(as(other)), true);
+    } finally {
+      await Promise.all(held.map((client) => client.end()));
+    }
+  });
+
+  test('nothing that a tenant may say gives it more', async (t) => {
+    const [user = ''] = tenants;
+    const attempts = [
+      `ALTER ROLE ${user} SUPERUSER`,
+      `ALTER ROLE ${user} CONNECTION LIMIT -1`,
+      `ALTER ROLE ${user} CREATEDB`,
+      'SET ROLE berth',
+      'SET ROLE postgres',
+      'SET SESSION AUTHORIZATION berth',
+      `GRANT pg_read_server_files TO ${user}`,
+      'GRANT berth TO berth_tenants',
+      'CREATE EXTENSION dblink',
+      'CREATE EXTENSION postgres_fdw',
+      'CREATE EXTENSION file_fdw',
+      `COPY (SELECT 1) TO PROGRAM 'id'`,
+      `COPY (SELECT 1) TO '/tmp/berth-s11'`,
+      `SELECT pg_read_file('/etc/passwd')`,
+      `SELECT pg_ls_dir('/')`,
+      `SELECT lo_import('/etc/passwd')`,
+      'SELECT rolpassword FROM pg_authid',
+      `SET temp_file_limit = '-1'`,
+      `ALTER SYSTEM SET listen_addresses = '*'`,
+      'SELECT pg_reload_conf()',
+      'CREATE DATABASE more',
+      'CREATE ROLE more',
+      `DROP DATABASE ${tenants[1]}`,
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'berth'`,
+    ];
+    const succeeded: string[] = [];
+    await usingClient(postgres.local({ user: 'berth', database: 'berth' }), async () => {
+      await usingClient(as(user), async (client) => {
+        for (const sql of attempts) {
+          await client.query(sql).then(
+            () => succeeded.push(sql),
+            () => undefined,
+          );
+        }
+      });
+    });
+    t.diagnostic(`${succeeded.length} of ${attempts.length} succeeded`);
+    assert.deepEqual(succeeded, []);
+  });
+
+  test('the operator can take a tenant away again, while it is connected', async () => {
+    const user = String(tenants.at(-1));
+    const connected = as(user);
+    connected.on('error', () => undefined);
+    await connected.connect();
+    await usingClient(postgres.local({ user: 'berth', database: 'berth' }), async (operator) => {
+      await operator.query(`DROP DATABASE ${user} WITH (FORCE)`);
+      await operator.query(`DROP ROLE ${user}`);
+    });
+    assert.equal(await canConnect(as(user)), false);
+    await connected.end().catch(() => undefined);
+  });
+}
+
+const passwordOf = (user: string) => `of-${user}`;
+
+async function makeTenant(operator: Client, name: string): Promise<void> {
+  const limits = `LOGIN CONNECTION LIMIT ${connectionsOfOne} PASSWORD '${passwordOf(name)}' IN ROLE berth_tenants`;
+  await operator.query(`CREATE ROLE ${name} ${limits}`);
+  // PostgreSQL 15 wants the maker to be a member of the role that it gives a database to; later ones grant that by themselves.
+  await operator.query(`GRANT ${name} TO berth`);
+  await operator.query(`CREATE DATABASE ${name} OWNER ${name}`);
+  await operator.query(`REVOKE ALL ON DATABASE ${name} FROM PUBLIC`);
+}
+
+async function usingClient(client: Client, use: (client: Client) => Promise<void>): Promise<void> {
+  await client.connect();
+  try {
+    await use(client);
+  } finally {
+    await client.end();
+  }
+}
+
+async function canConnect(client: Client): Promise<boolean> {
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
