@@ -134,3 +134,6 @@ export const LOG_READ_BYTES_PER_SECOND = 8 * 1024 * 1024;
 
 /** From the start of a supervisor until it says that its services run: 50 ms on a quiet machine, seconds on a drowning one. */
 export const SUPERVISOR_START_TIMEOUT_MS = 30_000;
+
+/** Connections of one preview's role: an app's own pool is ten, and there may be two services. The other previews' stay free (promise S11). */
+export const APP_DATABASE_CONNECTIONS_MAX = 20;

@@ -36,8 +36,10 @@ export function previewStore(options: StoreOptions): PreviewStore {
     await rowsOf(pool, `update berth.previews set ${assignments} where key = $1`, [proven(lock), ...values]);
   };
 
+  const read = reading(pool);
+
   return {
-    ...reading(pool),
+    ...read,
     ...reports(pool),
     lock: (key) => takeLock(options.liveness, locks, key),
 
@@ -102,11 +104,9 @@ export function previewStore(options: StoreOptions): PreviewStore {
     },
     async forget(lock, generation) {
       // Labels, instances and slots go with the row. Who asks at this moment waits for us and then makes a new record.
-      const rows = await rowsOf(pool, `delete from berth.previews where key = $1 and generation = $2 returning id`, [
-        proven(lock),
-        generation,
-      ]);
-      return rows.length > 0;
+      const key = proven(lock);
+      await rowsOf(pool, 'delete from berth.previews where key = $1 and generation = $2', [key, generation]);
+      return (await read.generation(lock.key)) === 0;
     },
   };
 }
