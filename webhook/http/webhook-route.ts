@@ -4,7 +4,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { slugCandidates } from '../core/names.ts';
-import type { IncomingDelivery, Intake, Log, WebhookSource } from '../ports.ts';
+import type { Acceptance, IncomingDelivery, Intake, Log, WebhookSource } from '../ports.ts';
 import { refuse } from './error-reply.ts';
 import type { DeliveryCounter } from './metrics.ts';
 import { readBodiesAsBytes, type BodyLimits } from './raw-body.ts';
@@ -36,7 +36,7 @@ export async function webhookRoute(app: FastifyInstance, options: WebhookRouteOp
     const incoming = options.source.read(request.headers, rawBody);
     switch (incoming.kind) {
       case 'event':
-        return acceptEvent(options, incoming, reply);
+        return reply.code(202).send(await acceptEvent(options, incoming));
       case 'ping':
         options.log.info({ deliveryId: incoming.deliveryId }, 'GitHub’s ping arrived: the webhook is set up.');
         return reply.send({ status: 'pong' });
@@ -72,13 +72,17 @@ function countAnswers(app: FastifyInstance, metrics: DeliveryCounter): void {
 type Event = Extract<IncomingDelivery, { kind: 'event' }>;
 type Rejection = Extract<IncomingDelivery, { kind: 'rejected' }>;
 
-async function acceptEvent(options: WebhookRouteOptions, incoming: Event, reply: FastifyReply): Promise<FastifyReply> {
+/** Commits the event, and only then says so. Throws what the intake throws. */
+export async function acceptEvent(
+  options: Pick<WebhookRouteOptions, 'intake' | 'log'>,
+  incoming: Event,
+): Promise<{ status: Acceptance; slug: string | undefined }> {
   const { deliveryId, event } = incoming;
   const acceptance = await options.intake.accept(deliveryId, event);
   options.log.info({ deliveryId, ...event }, `Delivery ${acceptance}.`);
   // The name that the preview asks for first; it gets another one only when a preview of a repository of the same name has this one.
   const [slug] = slugCandidates(event.repository, event.key);
-  return reply.code(202).send({ status: acceptance, slug });
+  return { status: acceptance, slug };
 }
 
 function refuseDelivery(options: WebhookRouteOptions, rejection: Rejection, reply: FastifyReply): FastifyReply {

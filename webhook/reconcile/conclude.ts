@@ -34,7 +34,8 @@ export async function conclude(op: Concluding, lock: PreviewLock, look: Look, ru
       if (look.problem !== null) {
         return concludeFailure(op, lock, record, { kind: 'failed', step: 'look', sha: null, error: look.problem });
       }
-      if (run.steps > 0 || record.failure !== null) await op.jobs.enqueueReport(lock.key);
+      // Also when nothing was done: a run before us may have been killed between doing and telling.
+      await op.jobs.enqueueReport(lock.key);
       // A second look confirms that all is as wanted now, and finds what became superfluous.
       return run.steps > 0 ? 'again' : 'rest';
   }

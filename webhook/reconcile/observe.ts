@@ -1,5 +1,5 @@
 /** Gathers what a run decides upon: what GitHub wants and what the world holds. Changes nothing in the world. */
-import { operatorErrorFrom, type OperatorError } from '../core/errors.ts';
+import { OperatorError, operatorErrorFrom } from '../core/errors.ts';
 import { databaseNameOf } from '../core/names.ts';
 import type { ObservedWorld } from '../core/plan.ts';
 import { desiredFrom, isAllowedRepository, type Desired } from '../core/policy.ts';
@@ -8,6 +8,8 @@ import type { ObservedSubject } from '../core/pull-request.ts';
 import type { Operator } from '../ports.ts';
 
 export interface Look {
+  /** The preview's generation before GitHub was asked: what was asked for later, this look does not know of. */
+  readonly generation: number;
   readonly desired: Desired;
   readonly world: ObservedWorld;
   /** Why GitHub could not be asked; then `desired` says to keep what there is. */
@@ -19,7 +21,7 @@ type Observing = Pick<Operator, 'policy' | 'pullRequests' | 'runtime' | 'routes'
 /** Looks at both sides at once. Throws only when the host itself cannot be read. */
 export async function lookAtPreview(op: Observing, record: PreviewRecord, signal: AbortSignal): Promise<Look> {
   const [wish, world] = await Promise.all([observeDesired(op, record, signal), observeWorld(op, record)]);
-  return { ...wish, world };
+  return { generation: record.generation, ...wish, world };
 }
 
 /** What should exist, as GitHub and the operator's policy say now. */
@@ -34,6 +36,12 @@ export async function observeDesired(
   if (isAllowedRepository(op.policy, record.repository)) {
     try {
       observed = await op.pullRequests.observe(record.key, record.repository, signal);
+      // Proves nothing, so nothing is destroyed; but it may have been a hiccup, so it is asked again.
+      if (observed.state === 'missing')
+        problem = new OperatorError(
+          'SUBJECT_NOT_FOUND',
+          'GitHub answers that there is no such pull request or branch.',
+        );
     } catch (error) {
       signal.throwIfAborted();
       problem = operatorErrorFrom(error);

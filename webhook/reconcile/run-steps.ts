@@ -102,6 +102,7 @@ const REMOVAL: Readonly<Record<RemovalStepName, (op: Operator, work: down.TearDo
 
 async function actOn(run: Run, record: PreviewRecord, step: Step): Promise<StepResult> {
   const { op, lock, signal } = run;
+  const away: down.TearDown = { lock, record, generation: run.look.generation };
   switch (step.kind) {
     case 'bring-up': {
       const { revision } = step;
@@ -110,11 +111,11 @@ async function actOn(run: Run, record: PreviewRecord, step: Step): Promise<StepR
       return BRING_UP[step.name](op, { lock, record, revision, instance, signal });
     }
     case 'end': {
-      if (step.name === 'retire') return down.retire(op, { lock, record }, step.instance);
-      return down.discard(op, { lock, record, drain: run.look.desired.kind === 'present' }, step.instance);
+      if (step.name === 'retire') return down.retire(op, away, step.instance);
+      return down.discard(op, { ...away, drain: run.look.desired.kind === 'present' }, step.instance);
     }
     case 'removal':
-      return REMOVAL[step.name](op, { lock, record });
+      return REMOVAL[step.name](op, away);
   }
 }
 

@@ -8,6 +8,8 @@ import type { Operator, PreviewLock } from '../ports.ts';
 export interface TearDown {
   readonly lock: PreviewLock;
   readonly record: PreviewRecord;
+  /** Of the look that the removal follows from. */
+  readonly generation: number;
 }
 
 /** Stops a replaced or failed instance once it has answered what it was asked. It can be started again by a rollback. */
@@ -61,8 +63,8 @@ export async function removeDatabase(op: Pick<Operator, 'store' | 'databases'>, 
   return DONE;
 }
 
-/** The last step: the record itself goes, unless something new was asked while we were at it. */
+/** The last step: the record itself goes, unless something was asked since the look that this removal follows from. */
 export async function forget(op: Pick<Operator, 'store'>, work: TearDown): Promise<StepResult> {
-  const isForgotten = await op.store.forget(work.lock, work.record.generation);
+  const isForgotten = await op.store.forget(work.lock, work.generation);
   return isForgotten ? DONE : { kind: 'waiting', reason: 'something new was asked', retryAfterMs: 0 };
 }
