@@ -11,6 +11,7 @@ const USAGE = `npm run simulate -- [--schedules N] [--seed S] [--faults none|all
   --schedules N    how many histories (default 1000)
   --seed S         first seed; without it a fresh one, which is printed
   --faults KINDS   none, all (default), or of: ${FAULT_KINDS.join(', ')}, separated by commas
+  --fail-fast      stop at the first divergence, and do not shrink it
   --json           the result as one JSON object
   --help           this text
 
@@ -50,6 +51,7 @@ async function main(): Promise<number> {
         schedules: { type: 'string', default: '1000' },
         seed: { type: 'string' },
         faults: { type: 'string', default: 'all' },
+        'fail-fast': { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -59,7 +61,10 @@ async function main(): Promise<number> {
       return 0;
     }
     const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : integerFrom('seed', values.seed, 0);
+    const failFast = values['fail-fast'];
     const result = await runSchedules({
+      failFast,
+      shrinkFailures: !failFast,
       schedules: integerFrom('schedules', values.schedules, 1),
       seed,
       faults: faultsFrom(values.faults),

@@ -3,7 +3,7 @@ import { OperatorError, type ErrorCode } from '../../webhook/core/errors.ts';
 import type { SeededRandom } from './random.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
-export const FAULT_KINDS = ['crash', 'delivery', 'github', 'host', 'state', 'operators'] as const;
+export const FAULT_KINDS = ['crash', 'delivery', 'github', 'stale', 'host', 'state', 'operators'] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
 /** Where in an operation something goes wrong. */
@@ -52,11 +52,12 @@ export const CRASH_POINTS_TOTAL = OPERATIONS.length * FAULT_POINTS.length;
 export interface FaultRates {
   crash: number;
   github: number;
+  stale: number;
   host: number;
   state: number;
 }
 
-export const NO_FAULTS: FaultRates = { crash: 0, github: 0, host: 0, state: 0 };
+export const NO_FAULTS: FaultRates = { crash: 0, github: 0, stale: 0, host: 0, state: 0 };
 
 /** A promise that never settles: what a killed process waits for. */
 export function forever(): Promise<never> {

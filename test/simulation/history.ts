@@ -27,6 +27,11 @@ export type HistoryEvent = { readonly atMs: number } & (
 export interface History {
   readonly seed: number;
   readonly faults: readonly FaultKind[];
+  /**
+   * Whether sweeps run. Without them no delivery gets lost for good and nothing happens that GitHub does not announce: then the deliveries alone
+   * have to lead to the right world, and a sweep cannot hide that they do not.
+   */
+  readonly sweeps: boolean;
   readonly events: readonly HistoryEvent[];
 }
 
@@ -56,6 +61,7 @@ const SPAN_MS = 40_000;
 /** A history from a seed: two to four pull requests, six to twenty events, each of which is possible when it happens. */
 export function randomHistory(seed: number, faults: readonly FaultKind[]): History {
   const random = new SeededRandom(seed);
+  const sweeps = random.chance(0.5);
   const pulls = Array.from({ length: random.integer(2, 4) }, (_, index) => ({
     repository: random.pick(REPOSITORIES).id as number,
     number: index < 2 ? 7 : random.integer(1, 99),
@@ -63,17 +69,17 @@ export function randomHistory(seed: number, faults: readonly FaultKind[]): Histo
   const distinct = [...new Map(pulls.map((pull) => [`${pull.repository}/${pull.number}`, pull])).values()];
   const times = Array.from({ length: random.integer(6, 20) }, () => random.integer(0, SPAN_MS)).sort((a, b) => a - b);
   const open = new Map<PullAt, 'open' | 'closed'>();
-  const events = times.map((atMs) => eventAt(random, atMs, random.pick(distinct), open, faults));
-  return { seed, faults, events };
+  const around = elsewhereKinds(sweeps, faults);
+  const events = times.map((atMs) => eventAt(random, atMs, random.pick(distinct), { open, around }));
+  return { seed, faults, sweeps, events };
 }
 
-function eventAt(
-  random: SeededRandom,
-  atMs: number,
-  pull: PullAt,
-  open: Map<PullAt, 'open' | 'closed'>,
-  faults: readonly FaultKind[],
-): HistoryEvent {
+interface Sofar {
+  readonly open: Map<PullAt, 'open' | 'closed'>;
+  readonly around: readonly ElsewhereKind[];
+}
+
+function eventAt(random: SeededRandom, atMs: number, pull: PullAt, { open, around }: Sofar): HistoryEvent {
   const sha = random.sha();
   const app = random.pick(APPS);
   const state = open.get(pull);
@@ -82,7 +88,7 @@ function eventAt(
     const author = random.chance(0.8) ? 'member' : random.pick(['fork', 'dependabot', 'deleted-fork'] as const);
     return { kind: 'open', atMs, sha, app, author, draft: random.chance(0.1), ...pull };
   }
-  if (random.chance(0.12)) return elsewhere(random, atMs, pull.repository, faults);
+  if (around.length > 0 && random.chance(0.12)) return elsewhere(random, atMs, pull.repository, random.pick(around));
   if (state === 'closed') {
     if (random.chance(0.3)) return { kind: 'push', atMs, sha, app, ...pull };
     open.set(pull, 'open');
@@ -96,16 +102,15 @@ function eventAt(
   return { kind: 'push', atMs, sha, app, ...pull };
 }
 
-/** What happens around a pull request. */
-function elsewhere(random: SeededRandom, atMs: number, repository: number, faults: readonly FaultKind[]): HistoryEvent {
-  const kinds = [
-    'rename',
-    'transfer',
-    'disallow',
-    'allow',
-    ...(faults.includes('operators') ? (['kill', 'stop', 'second-operator'] as const) : []),
-  ] as const;
-  const kind = random.pick(kinds);
+type ElsewhereKind = 'rename' | 'transfer' | 'disallow' | 'allow' | 'kill' | 'stop' | 'second-operator';
+
+/** What may happen around pull requests. GitHub announces none of the first four to us: they need a sweep. */
+function elsewhereKinds(sweeps: boolean, faults: readonly FaultKind[]): ElsewhereKind[] {
+  const unannounced: ElsewhereKind[] = sweeps ? ['rename', 'transfer', 'disallow', 'allow'] : [];
+  return faults.includes('operators') ? [...unannounced, 'kill', 'stop', 'second-operator'] : unannounced;
+}
+
+function elsewhere(random: SeededRandom, atMs: number, repository: number, kind: ElsewhereKind): HistoryEvent {
   switch (kind) {
     case 'rename':
       return { kind, atMs, repository, name: `acme/renamed-${random.integer(1, 3)}-${repository}` };
@@ -123,11 +128,12 @@ function elsewhere(random: SeededRandom, atMs: number, repository: number, fault
 
 /** A history as lines that a person reads. */
 export function storyOf(history: History): string[] {
-  return history.events.map((event) => {
+  const events = history.events.map((event) => {
     const { kind, atMs, ...rest } = event;
     const about = Object.entries(rest).map(
       ([name, value]) => `${name}=${name === 'sha' ? String(value).slice(0, 8) : String(value)}`,
     );
     return `${(atMs / 1_000).toFixed(1).padStart(5)} s  ${kind} ${about.join(' ')}`.trimEnd();
   });
+  return history.sweeps ? events : ['without sweeps:', ...events];
 }

@@ -15,12 +15,12 @@ export interface ScheduleResult {
 const QUIET_MS_MAX = 30 * 60_000;
 
 export async function runSchedule(history: History): Promise<ScheduleResult> {
-  const world = new World(history.seed, history.faults);
+  const world = new World(history);
   await world.play(history);
   let divergences: string[] = [];
   for (let quietMs = 0; quietMs <= QUIET_MS_MAX; quietMs += SWEEP_INTERVAL_MS) {
     await world.clock.run(world.clock.elapsedMs + SWEEP_INTERVAL_MS + 1_000);
-    divergences = divergencesOf(world);
+    divergences = [...world.violations, ...divergencesOf(world)];
     if (divergences.length === 0) break;
   }
   return { divergences, covered: world.faults.covered, log: world.log };

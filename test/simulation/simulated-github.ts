@@ -21,6 +21,8 @@ export interface SimulatedPull {
   headRepositoryId: number | null;
   author: string;
   draft: boolean;
+  /** Whether there ever was a reason for its preview not to exist. */
+  wasAbsent: boolean;
   readonly comments: { readonly id: number; body: string }[];
   /** The latest commit status per commit. */
   readonly statuses: Map<string, string>;

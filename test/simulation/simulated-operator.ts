@@ -1,12 +1,13 @@
 /** The ports of one operator process over the simulated world. The reconciler, the jobs and the policy above them are the real ones. */
 import { OperatorError } from '../../webhook/core/errors.ts';
-import { manifestFrom, type AppManifest } from '../../webhook/core/app-manifest.ts';
-import type { InstanceName } from '../../webhook/core/names.ts';
+import type { AppManifest } from '../../webhook/core/app-manifest.ts';
+import type { DatabaseName, InstanceName } from '../../webhook/core/names.ts';
 import type { Policy } from '../../webhook/core/policy.ts';
 import { keyText, type PreviewKey, type Sha } from '../../webhook/core/pull-request.ts';
 import { addressesOf, type AddressPool } from '../../webhook/core/slots.ts';
 import type {
   Health,
+  PreviewRoute,
   JobQueue,
   Log,
   Operator,
@@ -20,7 +21,7 @@ import type {
 } from '../../webhook/ports.ts';
 import type { Faults, SimulatedProcess } from './faults.ts';
 import type { SeededRandom } from './random.ts';
-import type { AppKind, SimulatedGitHub } from './simulated-github.ts';
+import type { AppKind, SimulatedGitHub, SimulatedPull } from './simulated-github.ts';
 import type { SimulatedHost } from './simulated-host.ts';
 import type { SimulatedState } from './simulated-state.ts';
 import type { VirtualClock } from './virtual-clock.ts';
@@ -34,9 +35,11 @@ export interface Shared {
   readonly host: SimulatedHost;
   readonly state: SimulatedState;
   readonly pool: AddressPool;
+  readonly knownHeads: ReadonlyMap<Sha, number>;
+  readonly violations: Set<string>;
 }
 
-const NO_LOG: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => NO_LOG };
+export const NO_LOG: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => NO_LOG };
 
 /** Virtual time that setup takes: long enough for pushes, closes and crashes to fall into it. */
 const SETUP_MS_MAX = 4_000;
@@ -81,7 +84,7 @@ function pullRequests({ github, faults, random, clock }: Shared, process: Simula
       faults.read(process, () => {
         fail();
         if (random.chance(faults.rates.github)) return { state: 'missing' };
-        const lagMs = random.chance(faults.rates.github) ? random.integer(200, 3_000) : 0;
+        const lagMs = random.chance(faults.rates.stale) ? random.integer(200, 3_000) : 0;
         return github.observe(key, repository, clock.elapsedMs, lagMs);
       }),
     listOpen: (name) =>
@@ -350,12 +353,14 @@ function addressEndOf(name: InstanceName): string {
   return `.${((2 * slot + 1) >> 8) & 255}.${(2 * slot + 1) & 255}`;
 }
 
-function routes({ host, faults }: Shared, process: SimulatedProcess): Routes {
+function routes(world: Shared, process: SimulatedProcess): Routes {
+  const { host, faults } = world;
   return {
     observe: (slug) => faults.read(process, () => host.routes.get(slug) ?? null),
     list: () => faults.read(process, () => [...host.routes.values()]),
     ensure: (route) =>
       faults.effect(process, 'routes.ensure', () => {
+        noteSwitch(world, route);
         host.routes.set(route.slug, route);
       }),
     remove: (slug) =>
@@ -367,7 +372,8 @@ function routes({ host, faults }: Shared, process: SimulatedProcess): Routes {
   };
 }
 
-function databases({ host, faults }: Shared, process: SimulatedProcess): Operator['databases'] {
+function databases(world: Shared, process: SimulatedProcess): Operator['databases'] {
+  const { host, faults } = world;
   return {
     list: () => faults.read(process, () => [...host.databases.keys()]),
     has: (name) => faults.read(process, () => host.databases.has(name)),
@@ -377,19 +383,49 @@ function databases({ host, faults }: Shared, process: SimulatedProcess): Operato
       }),
     remove: (name) =>
       faults.effect(process, 'databases.remove', () => {
+        noteDataLoss(world, name);
         host.databases.delete(name);
       }),
     urlOf: (database, addresses) => `postgresql://${database.name}@${addresses.host}/${database.name}`,
   };
 }
 
-/** The manifest that an app of this kind has, for the model. Null when it has none that is valid. */
-export function manifestOfApp(app: AppKind): AppManifest | null {
-  const result =
-    app === 'with-database'
-      ? manifestFrom({ database: 'host', services: [{ name: 'web', command: 'run', port: 3_000 }] })
-      : null;
-  return result?.ok === true ? result.manifest : null;
+function pullOf({ github }: Shared, record: { key: PreviewKey } | undefined): SimulatedPull | undefined {
+  const subject = record?.key.subject;
+  return subject?.kind === 'pull'
+    ? github.repositories.get(record?.key.repositoryId ?? 0)?.pulls.get(subject.number)
+    : undefined;
 }
 
-export type { Sha };
+/** Data of a pull request that was open and allowed all the time must never go. */
+function noteDataLoss(world: Shared, name: DatabaseName): void {
+  const pull = pullOf(
+    world,
+    [...world.state.previews.values()].find((row) => row.database?.name === name),
+  );
+  if (pull !== undefined && !pull.wasAbsent)
+    world.violations.add(`the database of #${pull.number} was removed without a reason`);
+}
+
+/** From a delivery to the end of the work that it overtakes: the poll for newer input, and what one operation takes. */
+const SUPERSEDED_WITHIN_MS = 1_500;
+
+/** A commit that is known to be overtaken must not be shown as new. */
+function noteSwitch(world: Shared, route: PreviewRoute): void {
+  const { rates } = world.faults;
+  const record = [...world.state.previews.values()].find((row) => row.slug === route.slug);
+  const pull = pullOf(world, record);
+  // While GitHub or the state fail, we cannot know.
+  if (pull?.state !== 'open' || route.answering === null || rates.github + rates.stale + rates.state > 0) return;
+  const shown = record?.instances.find((instance) => instance.name === route.answering?.instance);
+  const knownSince = world.knownHeads.get(pull.sha);
+  if (
+    shown === undefined ||
+    shown.name === record?.answering ||
+    shown.revision.sha === pull.sha ||
+    knownSince === undefined
+  )
+    return;
+  if (world.clock.elapsedMs - knownSince > SUPERSEDED_WITHIN_MS)
+    world.violations.add(`#${pull.number}: an overtaken commit was switched to`);
+}

@@ -191,13 +191,12 @@ export class SimulatedState {
 
   // Queue
 
-  /** As graphile-worker's add_job with a job key: a waiting job is moved, beside a running one a follow-up is put. */
+  /** As berth.ask_for_jobs: a waiting job takes place no later than anyone asked, beside a running one a follow-up is put. */
   addJob(task: SimulatedJob['task'], key: PreviewKey | null, runAtMs: number): void {
     const jobKey = `${task}:${key === null ? '' : keyText(key)}`;
     const existing = [...this.jobs.values()].find((job) => job.jobKey === jobKey);
     if (existing !== undefined && existing.lockedBy === null) {
-      existing.runAtMs = runAtMs;
-      existing.attempts = 0;
+      existing.runAtMs = Math.min(existing.runAtMs, runAtMs);
     } else {
       if (existing !== undefined) existing.jobKey = null;
       this.#ids += 1;
@@ -226,15 +225,10 @@ export class SimulatedState {
     this.onJobs();
   }
 
-  /** Given back: at once when its process died, later when it threw. A job that a newer one replaced is not tried again. */
-  returnJob(job: SimulatedJob, runAtMs: number): void {
-    if (!this.jobs.has(job.id)) return;
-    if (job.jobKey === null) this.jobs.delete(job.id);
-    else {
-      job.lockedBy = null;
-      job.runAtMs = runAtMs;
-    }
-    this.onJobs();
+  /** The handler threw: the job is asked for again, later, and this one is over. */
+  askAgain(job: SimulatedJob, runAtMs: number): void {
+    this.jobs.delete(job.id);
+    this.addJob(job.task, job.key, runAtMs);
   }
 
   /** What the liveness reaper does for a process whose advisory lock is gone. */
@@ -242,8 +236,14 @@ export class SimulatedState {
     for (const [key, owner] of this.locks) if (owner === process) this.locks.delete(key);
   }
 
-  returnJobsOf(process: number, nowMs: number): void {
-    for (const job of this.jobs.values()) if (job.lockedBy === process) this.returnJob(job, nowMs);
+  /** Jobs of a dead process are free again. One that a follow-up has replaced is not done twice. */
+  returnJobsOf(process: number): void {
+    for (const job of this.jobs.values()) {
+      if (job.lockedBy !== process) continue;
+      if (job.jobKey === null) this.jobs.delete(job.id);
+      else job.lockedBy = null;
+    }
+    this.onJobs();
   }
 }
 

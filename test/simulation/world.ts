@@ -1,25 +1,36 @@
 /** One simulated world: GitHub, a host, the state, and the operator processes that come and go. */
 import { SWEEP_INTERVAL_MS } from '../../webhook/core/limits.ts';
+import { backoffMs } from '../../webhook/core/outcome.ts';
 import type { Policy } from '../../webhook/core/policy.ts';
 import { isAllowedRepository } from '../../webhook/core/policy.ts';
-import type { RepositoryName, Sha } from '../../webhook/core/pull-request.ts';
+import type { PullRequestEvent, Sha } from '../../webhook/core/pull-request.ts';
 import { parsePool, type AddressPool } from '../../webhook/core/slots.ts';
+import { acceptEvent } from '../../webhook/http/webhook-route.ts';
 import { jobHandlers } from '../../webhook/jobs/handlers.ts';
 import type { JobHandlers } from '../../webhook/ports.ts';
-import { Faults, SimulatedProcess, type FaultKind } from './faults.ts';
+import { Faults, NO_FAULTS, SimulatedProcess, type FaultKind } from './faults.ts';
 import { REPOSITORIES, type History, type HistoryEvent } from './history.ts';
 import { SeededRandom } from './random.ts';
 import { SimulatedGitHub, type SimulatedPull, type SimulatedRepository } from './simulated-github.ts';
 import { SimulatedHost } from './simulated-host.ts';
-import { simulatedOperator, type Shared } from './simulated-operator.ts';
+import { NO_LOG, simulatedOperator, type Shared } from './simulated-operator.ts';
 import { SimulatedState, type SimulatedJob } from './simulated-state.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
 /** Jobs that one process runs at a time. */
 const CONCURRENCY = 3;
+/** A delivery that was not answered with 202 is sent again by hand after this long. */
+const REDELIVERY_MS = 10_000;
 /** Between the death of a process and its jobs being free again: the reaper's second. */
 const REAP_MS = 1_000;
 const RESTART_MS_MAX = 4_000;
+
+interface Delivery {
+  readonly id: string;
+  readonly event: PullRequestEvent;
+  /** The head of the pull request when GitHub sent it. */
+  readonly sha: Sha;
+}
 
 interface Running {
   readonly process: SimulatedProcess;
@@ -41,19 +52,25 @@ export class World implements Shared {
   readonly acknowledged = new Set<string>();
   /** Commits of pull requests that are a stranger's. */
   readonly strangersCommits = new Set<Sha>();
+  /** Since when a head commit is known to us, by an acknowledged delivery: elapsed milliseconds. */
+  readonly knownHeads = new Map<Sha, number>();
+  /** Promises that were broken on the way, whatever the world looks like at the end. */
+  readonly violations = new Set<string>();
   readonly log: string[] = [];
   allowed = new Set<number>(REPOSITORIES.map((each) => each.id));
 
   readonly #kinds: ReadonlySet<FaultKind>;
+  readonly #sweeps: boolean;
   readonly #running = new Map<number, Running>();
   #processIds = 0;
   #deliveries = 0;
   #isRestartWanted = true;
 
-  constructor(seed: number, kinds: readonly FaultKind[]) {
+  constructor({ seed, faults: kinds, sweeps }: Pick<History, 'seed' | 'faults' | 'sweeps'>) {
     // Not the history's own stream: taking an event out while shrinking must not change what goes wrong elsewhere more than it has to.
     this.random = new SeededRandom(seed ^ 0x5eed);
     this.#kinds = new Set(kinds);
+    this.#sweeps = sweeps;
     this.faults = new Faults(this.random, this.clock);
     const pool = parsePool('10.100.0.0/24');
     if (pool === null) throw new Error('the pool of the simulation is not a pool');
@@ -81,6 +98,7 @@ export class World implements Shared {
     this.faults.rates = {
       crash: has('crash') ? 0.004 : 0,
       github: has('github') ? 0.06 : 0,
+      stale: has('stale') && this.#sweeps ? 0.06 : 0,
       host: has('host') ? 0.03 : 0,
       state: has('state') ? 0.01 : 0,
     };
@@ -90,7 +108,7 @@ export class World implements Shared {
       this.#happen(event);
     }
     await this.clock.run(this.clock.elapsedMs + 3_000);
-    this.faults.rates = { crash: 0, github: 0, host: 0, state: 0 };
+    this.faults.rates = NO_FAULTS;
     if (this.alive === 0) this.startOperator();
   }
 
@@ -107,13 +125,14 @@ export class World implements Shared {
       jobs: 0,
     });
     // Start-up sweeps, as main does.
-    this.state.addJob('sweep', null, this.clock.now().getTime());
+    if (this.#sweeps) this.state.addJob('sweep', null, this.clock.now().getTime());
+    this.clock.at(0, () => this.#pump());
   }
 
   #onDeath(process: SimulatedProcess): void {
     this.#running.delete(process.id);
     this.state.releaseLocksOf(process.id);
-    this.clock.at(REAP_MS, () => this.state.returnJobsOf(process.id, this.clock.now().getTime()));
+    this.clock.at(REAP_MS, () => this.state.returnJobsOf(process.id));
     if (this.#isRestartWanted)
       this.clock.at(this.random.integer(100, RESTART_MS_MAX), () => this.alive === 0 && this.startOperator());
   }
@@ -148,9 +167,7 @@ export class World implements Shared {
       else if (job.key !== null) await handlers[job.task](job.key, shutdown.signal);
       await this.faults.effect(process, 'jobs.finish', () => this.state.finishJob(job));
     } catch {
-      // graphile-worker: exp(attempts) seconds.
-      if (process.alive)
-        this.state.returnJob(job, this.clock.now().getTime() + 1_000 * Math.exp(Math.min(6, job.attempts)));
+      if (process.alive) this.state.askAgain(job, this.clock.now().getTime() + backoffMs(job.attempts));
     } finally {
       running.jobs -= 1;
       if (process.alive) this.clock.at(0, () => this.#pump());
@@ -173,6 +190,7 @@ export class World implements Shared {
         return;
       case 'allow':
       case 'disallow':
+        this.#mayBeGone(event.repository);
         if (event.kind === 'allow') this.allowed.add(event.repository);
         else this.allowed.delete(event.repository);
         this.#restartAll();
@@ -180,6 +198,7 @@ export class World implements Shared {
       case 'rename':
       case 'transfer': {
         const repository = this.github.repositories.get(event.repository);
+        this.#mayBeGone(event.repository);
         if (repository !== undefined) this.github.rename(repository, event.name);
         return;
       }
@@ -193,6 +212,11 @@ export class World implements Shared {
       case 'fork-deleted':
         this.#happenToPull(event);
     }
+  }
+
+  /** From here on there is a reason for the previews of this repository to go, for a while at least. */
+  #mayBeGone(repositoryId: number): void {
+    for (const pull of this.github.repositories.get(repositoryId)?.pulls.values() ?? []) pull.wasAbsent = true;
   }
 
   #happenToPull(event: Extract<HistoryEvent, { number: number }>): void {
@@ -229,6 +253,7 @@ export class World implements Shared {
     }
     if (event.kind === 'open' || event.kind === 'push') this.github.apps.set(event.sha, event.app);
     if (pull.headRepositoryId !== repository.id || pull.author !== 'member') this.strangersCommits.add(pull.sha);
+    if (pull.state === 'closed' || pull.draft || this.strangersCommits.has(pull.sha)) pull.wasAbsent = true;
     this.github.record(repository, pull, this.clock.elapsedMs);
     this.#announce(repository, pull, event.kind === 'close' ? 'closed' : event.kind);
   }
@@ -236,35 +261,52 @@ export class World implements Shared {
   // ── Deliveries ──
 
   #announce(repository: SimulatedRepository, pull: SimulatedPull, action: string): void {
-    const name = repository.name;
     this.#deliveries += 1;
-    const id = `delivery-${this.#deliveries}`;
+    const delivery: Delivery = {
+      id: `delivery-${this.#deliveries}`,
+      event: {
+        key: { repositoryId: repository.id, subject: { kind: 'pull', number: pull.number } },
+        repository: repository.name,
+        action,
+      },
+      sha: pull.sha,
+    };
     const isFaulty = this.#kinds.has('delivery');
-    if (isFaulty && this.random.chance(0.2)) return;
+    if (isFaulty && this.#sweeps && this.random.chance(0.2)) return;
     const copies = isFaulty && this.random.chance(0.2) ? this.random.integer(2, 5) : 1;
     for (let copy = 0; copy < copies; copy += 1) {
       // A long delay swaps it with later ones.
       const delayMs = isFaulty && this.random.chance(0.3) ? this.random.integer(0, 8_000) : this.random.integer(1, 50);
-      this.clock.at(delayMs, () => void this.#deliver(id, repository.id, pull.number, name, action));
+      this.clock.at(delayMs, () => this.#send(delivery));
     }
   }
 
-  async #deliver(
-    id: string,
-    repositoryId: number,
-    number: number,
-    repository: RepositoryName,
-    action: string,
-  ): Promise<void> {
-    const running = [...this.#running.values()].at(-1);
-    if (running === undefined || !isAllowedRepository(running.policy, repository)) return;
-    const event = { key: { repositoryId, subject: { kind: 'pull' as const, number } }, repository, action };
-    try {
-      await this.faults.effect(running.process, 'intake.accept', () => this.state.accept(id, event));
-      this.acknowledged.add(id);
-    } catch {
-      // Answered with 503: GitHub does not deliver again by itself.
+  /** GitHub does not deliver again by itself; where no sweep would repair that, somebody presses the button. */
+  #send(delivery: Delivery): void {
+    if (!this.#sweeps) {
+      this.clock.at(REDELIVERY_MS, () => {
+        if (!this.acknowledged.has(delivery.id)) this.#send(delivery);
+      });
     }
+    void this.#deliver(delivery);
+  }
+
+  async #deliver({ id, event, sha }: Delivery): Promise<void> {
+    const running = [...this.#running.values()].at(-1);
+    if (running === undefined || !isAllowedRepository(running.policy, event.repository)) return;
+    const { process } = running;
+    const intake = {
+      accept: (deliveryId: string, accepted: PullRequestEvent) =>
+        this.faults.effect(process, 'intake.accept', () => this.state.accept(deliveryId, accepted)),
+    };
+    try {
+      await acceptEvent({ intake, log: NO_LOG }, { kind: 'event', deliveryId: id, event });
+    } catch {
+      // Answered with 503.
+      return;
+    }
+    this.acknowledged.add(id);
+    if (!this.knownHeads.has(sha)) this.knownHeads.set(sha, this.clock.elapsedMs);
   }
 
   #say(text: string): void {
@@ -283,6 +325,7 @@ function openedPull(event: Extract<HistoryEvent, { kind: 'open' }>, repository: 
     headRepositoryId,
     author: event.author === 'dependabot' ? 'dependabot[bot]' : 'member',
     draft: event.draft,
+    wasAbsent: false,
     comments: [],
     statuses: new Map(),
   };
