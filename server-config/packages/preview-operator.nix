@@ -58,10 +58,14 @@ buildNpmPackage {
     makeWrapper ${lib.getExe nodejs_24} $out/bin/berth-hostd \
       --add-flags $out/lib/berth/webhook/hostd/main.ts
     for command in ${lib.escapeShellArgs commands}; do
-      if [ -e webhook/commands/$command/main.ts ]; then
-        makeWrapper ${lib.getExe nodejs_24} $out/bin/$command \
-          --add-flags $out/lib/berth/webhook/commands/$command/main.ts
-      fi
+      # A command that has to start fast has a main.mjs, which switches Node's compile cache on.
+      for main in main.mjs main.ts; do
+        if [ -e webhook/commands/$command/$main ]; then
+          makeWrapper ${lib.getExe nodejs_24} $out/bin/$command \
+            --add-flags $out/lib/berth/webhook/commands/$command/$main
+          break
+        fi
+      done
     done
     runHook postInstall
   '';

@@ -196,7 +196,7 @@ const operator = z
   .strictObject({
     socket: path.optional().meta({
       description:
-        'The unix socket that the `preview` command talks to; its directory becomes accessible to us alone. Default: run/operator.sock in the state directory.',
+        'The unix socket that the `preview` command talks to, in a directory that only we may enter (made so where there is none). Default: run/operator.sock in the state directory.',
       examples: ['/run/berth/operator.sock'],
     }),
   })

@@ -162,6 +162,11 @@ export const ERROR_CODES = {
     retry: 'never',
     hint: '`preview list` shows the names.',
   },
+  PREVIEW_EXISTS: {
+    summary: 'There is a preview of this branch or pull request already.',
+    retry: 'never',
+    hint: '`preview update` brings it to the newest commit; `preview destroy` removes it.',
+  },
   NO_SUCH_BRANCH: {
     summary: 'The repository has no branch of that name.',
     retry: 'never',

@@ -1,0 +1,75 @@
+/**
+ * `npm test`: every test that this machine can run, in node's own runner. `npm test -- <file…>` runs some.
+ *
+ * test/host and test/nix need a prepared host or Nix and have commands of their own (`npm run test:nix`). A skipped test is no passed one: each is
+ * listed with what it needed, before the runner's closing lines.
+ */
+import { glob } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { relative } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+
+/** A file that takes longer than this hangs: the whole run has five minutes. */
+const FILE_TIMEOUT_MS = 150_000;
+const ELSEWHERE = ['test/host/**', 'test/nix/**'];
+
+interface Skipped {
+  readonly file: string;
+  readonly name: string;
+  readonly needed: string;
+}
+
+const given = process.argv.slice(2);
+const files = given.length > 0 ? given : await testFiles();
+if (files.length === 0) {
+  console.error('There is no test file.');
+  process.exit(1);
+}
+
+const skipped: Skipped[] = [];
+const stream = run({ files, concurrency: Math.max(2, availableParallelism()), timeout: FILE_TIMEOUT_MS });
+stream.on('test:fail', (event) => {
+  // `todo` failures are expected ones.
+  if (event.todo === undefined) process.exitCode = 1;
+});
+stream.on('test:pass', (event) => {
+  if (event.skip === undefined || event.skip === false) return;
+  const needed = typeof event.skip === 'string' && event.skip !== '' ? event.skip : 'does not say what it needs';
+  skipped.push({ file: relative(process.cwd(), event.file ?? ''), name: event.name, needed });
+});
+
+// The report is held back until its end, line by line as before, so that the list of skipped tests can stand before the closing lines.
+const report = new PassThrough();
+stream.compose(spec).pipe(report);
+let isClosing = false;
+let rest = '';
+for await (const chunk of report) {
+  const lines = (rest + String(chunk)).split('\n');
+  rest = lines.pop() ?? '';
+  for (const line of lines) {
+    if (!isClosing && /ℹ tests \d+/.test(line)) {
+      isClosing = true;
+      printSkipped();
+    }
+    process.stdout.write(`${line}\n`);
+  }
+}
+process.stdout.write(rest);
+
+async function testFiles(): Promise<string[]> {
+  const found: string[] = [];
+  for await (const file of glob('test/**/*.test.ts', { exclude: ELSEWHERE })) found.push(file);
+  return found.sort();
+}
+
+function printSkipped(): void {
+  if (skipped.length === 0) return;
+  process.stdout.write(
+    `\n!!! SKIPPED: ${skipped.length} test${skipped.length === 1 ? '' : 's'} could not run on this machine\n`,
+  );
+  for (const { file, name, needed } of skipped)
+    process.stdout.write(`!!!   ${file}: ${name}\n!!!     needs: ${needed}\n`);
+  process.stdout.write('\n');
+}

@@ -1,0 +1,86 @@
+/** How a wait is shown: a live list of steps on a terminal, a line per change elsewhere. */
+import type { FailureView, PreviewDetailView } from '../../core/preview-view.ts';
+import type { StepName } from '../../core/preview.ts';
+import type { Output } from './output.ts';
+
+export interface Progress {
+  show(preview: PreviewDetailView): void;
+  /** The last words; nothing is printed afterwards. */
+  end(failure: FailureView | null): Promise<void>;
+}
+
+/** One line whenever the state has other words. */
+export function plainProgress(output: Output): Progress {
+  let told = '';
+  return {
+    show({ slug, key, statusText, failure, status }) {
+      const text = `${slug ?? key}: ${statusText}`;
+      if (text === told) return;
+      told = text;
+      if (status === 'retrying') output.warn(`${text} (${failure?.message ?? ''})`);
+      else output.info(text);
+    },
+    end: () => Promise.resolve(),
+  };
+}
+
+/** The steps that a person can follow, in the order in which they are done. The others take no time that one would notice. */
+const SHOWN_STEPS: readonly StepName[] = [
+  'fetch-source',
+  'place-source',
+  'ensure-database',
+  'build-system',
+  'set-up',
+  'start',
+  'check-health',
+  'switch-route',
+];
+const ORDER: readonly StepName[] = [
+  'look',
+  'claim-names',
+  'open-route',
+  'create-instance',
+  'read-manifest',
+  ...SHOWN_STEPS,
+];
+
+/** A list of steps that tick off, with their times. */
+export async function liveProgress(): Promise<Progress> {
+  const [{ Listr }, { stepText }] = await Promise.all([import('listr2'), import('../../core/report.ts')]);
+  const turns = new Map(SHOWN_STEPS.map((step) => [step, Promise.withResolvers<number | null>()]));
+  // A turn that nobody waits for any more must not end the process.
+  for (const turn of turns.values()) turn.promise.catch(() => undefined);
+  const list = new Listr(
+    SHOWN_STEPS.map((step) => ({
+      title: stepText(step),
+      task: async (_: unknown, task: { title: string }) => {
+        const ms = await turns.get(step)?.promise;
+        if (typeof ms === 'number') task.title = `${stepText(step)} (${(ms / 1_000).toFixed(1)} s)`;
+      },
+    })),
+    // The result belongs to standard output; this display does not.
+    {
+      renderer: 'default',
+      exitOnError: true,
+      registerSignalListeners: false,
+      rendererOptions: { collapseErrors: false },
+    },
+  );
+  const running = list.run().catch(() => undefined);
+  const tick = (until: number, timings: Readonly<Partial<Record<StepName, number>>>) => {
+    for (const step of SHOWN_STEPS) if (ORDER.indexOf(step) < until) turns.get(step)?.resolve(timings[step] ?? null);
+  };
+  let timings: Readonly<Partial<Record<StepName, number>>> = {};
+  return {
+    show(preview) {
+      timings = preview.instances.at(-1)?.timingsMs ?? {};
+      if (preview.step !== null) tick(ORDER.indexOf(preview.step), timings);
+    },
+    async end(failure) {
+      if (failure === null) tick(Infinity, timings);
+      else turns.get(failure.step)?.reject(new Error(failure.message));
+      for (const turn of turns.values()) turn.reject(new Error('not done'));
+      await running;
+    },
+  };
+}

@@ -1,0 +1,112 @@
+/** Waiting for what was asked for: follows the preview until it shows the wanted commit, is gone, or has failed. */
+import type { AskedView, FailureView, PreviewDetailView, WatchLine } from '../../core/preview-view.ts';
+import { EXIT, type ExitStatus } from './command-table.ts';
+import type { Progress } from './progress.ts';
+import type { CommandContext } from './run.ts';
+import { failureLines } from './status.ts';
+
+export type Verdict =
+  | { readonly kind: 'wait' }
+  | { readonly kind: 'shown' }
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'failed'; readonly message: string };
+
+/**
+ * Whether the wait is over. The first lines may still show the state before the wish was looked at: a commit counts when it is the wanted one or
+ * another than before, a refusal when it was not there before.
+ */
+export function verdictOf(asked: AskedView, line: WatchLine): Verdict {
+  if ('gone' in line) return { kind: 'gone' };
+  const { preview } = line;
+  switch (preview.status) {
+    case 'live': {
+      const isWanted = asked.wantedCommit === null || preview.commit === asked.wantedCommit;
+      return isWanted || preview.commit !== asked.preview.commit ? { kind: 'shown' } : { kind: 'wait' };
+    }
+    case 'failed':
+      return { kind: 'failed', message: `${preview.failure?.code ?? ''}: ${preview.failure?.message ?? ''}` };
+    case 'refused':
+      return asked.preview.status === 'refused' ? { kind: 'wait' } : { kind: 'failed', message: preview.statusText };
+    case 'waiting':
+    case 'starting':
+    case 'updating':
+    case 'retrying':
+    case 'held':
+    case 'removing':
+      return { kind: 'wait' };
+  }
+}
+
+/** Waits until the wanted commit answers, and prints where. */
+export async function untilShown(context: CommandContext, asked: AskedView): Promise<ExitStatus> {
+  const { output } = context;
+  if (asked.preview.status === 'refused') return failed(context, asked.preview, asked.preview.statusText);
+  if (context.options['no-wait'] === true) return notWaited(context, asked);
+  const { verdict, preview } = await followed(context, asked, (line) => verdictOf(asked, line));
+  if (verdict.kind === 'gone') return failed(context, preview, 'The preview was removed meanwhile.');
+  if (verdict.kind === 'failed') return failed(context, preview, verdict.message);
+  await output.document({ preview });
+  for (const url of preview.urls) await output.line(`URL: ${url}`);
+  await output.line(`Repo: ${preview.repository}`);
+  await output.line(`Branch: ${preview.branch ?? '-'}`);
+  await output.line(`Commit: ${preview.commit?.slice(0, 8) ?? '-'}`);
+  output.info(`preview logs ${preview.slug ?? ''} --follow`);
+  return EXIT.ok;
+}
+
+/** Waits until nothing of the preview is left. */
+export async function untilGone(context: CommandContext, asked: AskedView): Promise<ExitStatus> {
+  if (context.options['no-wait'] === true) return notWaited(context, asked);
+  const { verdict, preview } = await followed(context, asked, (line) => {
+    if ('gone' in line || line.preview.status === 'held') return { kind: 'gone' };
+    return line.preview.status === 'failed' ? verdictOf(asked, line) : { kind: 'wait' };
+  });
+  if (verdict.kind === 'failed') return failed(context, preview, verdict.message);
+  await context.output.document({ destroyed: preview.slug });
+  await context.output.line(`Preview '${preview.slug ?? preview.key}' is gone.`);
+  return EXIT.ok;
+}
+
+async function followed(
+  { api, output }: CommandContext,
+  asked: AskedView,
+  judge: (line: WatchLine) => Verdict,
+): Promise<{ verdict: Verdict; preview: PreviewDetailView }> {
+  const isLive = process.stderr.isTTY && !output.isJson;
+  const { liveProgress, plainProgress } = await import('./progress.ts');
+  const progress: Progress = isLive ? await liveProgress() : plainProgress(output);
+  let preview = asked.preview;
+  try {
+    for await (const line of api.follow<WatchLine>(`/watch?key=${encodeURIComponent(asked.preview.key)}`)) {
+      if ('preview' in line) preview = line.preview;
+      const verdict = judge(line);
+      if (verdict.kind !== 'wait') {
+        await progress.end(verdict.kind === 'failed' ? preview.failure : null);
+        return { verdict, preview };
+      }
+      progress.show(preview);
+    }
+  } catch (error) {
+    await progress.end(null);
+    throw error;
+  }
+  return { verdict: { kind: 'failed', message: 'The operator ended the watch.' }, preview };
+}
+
+async function notWaited({ output }: CommandContext, asked: AskedView): Promise<ExitStatus> {
+  await output.document(asked);
+  await output.line(`Asked for. See: preview status ${asked.preview.slug ?? ''}`.trimEnd());
+  return EXIT.ok;
+}
+
+async function failed({ output }: CommandContext, preview: PreviewDetailView, message: string): Promise<ExitStatus> {
+  const failure: FailureView | null = preview.failure;
+  const hint = preview.slug === null ? '' : `See: preview status ${preview.slug}, preview logs ${preview.slug}`;
+  if (output.isJson) {
+    await output.document({ error: { code: failure?.code ?? 'BAD_REQUEST', message, hint }, preview });
+    return EXIT.failed;
+  }
+  await output.error({ code: failure?.code ?? 'BAD_REQUEST', message, hint });
+  if (failure !== null) for (const line of failureLines(failure)) output.info(line);
+  return EXIT.failed;
+}

@@ -1,0 +1,66 @@
+/** Compares what is recorded, what is wanted and what is there; with `fix`, asks for what is missing and removes what is nobody's. */
+import { operatorErrorFrom } from '../core/errors.ts';
+import { explainPlan, planFor } from '../core/plan.ts';
+import { phaseOf, type PreviewRecord } from '../core/preview.ts';
+import type { DoctorFinding, DoctorView } from '../core/preview-view.ts';
+import { keyText } from '../core/pull-request.ts';
+import type { Operator } from '../ports.ts';
+import { lookAtPreview } from '../reconcile/observe.ts';
+import { findOrphans, type Orphan } from '../reconcile/sweep.ts';
+
+/** Previews that are looked at side by side: each is one request to GitHub. */
+const LOOKS_AT_ONCE = 8;
+
+export async function examine(op: Operator, fix: boolean, signal: AbortSignal): Promise<DoctorView> {
+  const orphans = await findOrphans(op);
+  const records = await op.store.list();
+  const findings: DoctorFinding[] = [];
+  for (const orphan of orphans) findings.push(await examineOrphan(orphan, fix));
+  for (let first = 0; first < records.length; first += LOOKS_AT_ONCE) {
+    const some = records.slice(first, first + LOOKS_AT_ONCE);
+    findings.push(...(await Promise.all(some.map((record) => examinePreview(op, record, { fix, signal })))).flat());
+  }
+  return { previews: records.length, findings, isFixed: fix };
+}
+
+async function examineOrphan(orphan: Orphan, fix: boolean): Promise<DoctorFinding> {
+  const found = { kind: 'orphan', about: orphan.name, message: `a ${orphan.kind} that belongs to no preview` } as const;
+  if (!fix) return { ...found, fix: `remove the ${orphan.kind}` };
+  try {
+    await orphan.remove();
+    return { ...found, fix: 'removed' };
+  } catch (error) {
+    return {
+      ...found,
+      message: `${found.message}; removing it failed: ${operatorErrorFrom(error).message}`,
+      fix: null,
+    };
+  }
+}
+
+async function examinePreview(
+  op: Operator,
+  record: PreviewRecord,
+  options: { fix: boolean; signal: AbortSignal },
+): Promise<DoctorFinding[]> {
+  const about = record.slug ?? keyText(record.key);
+  const phase = phaseOf(record);
+  const failed: DoctorFinding[] =
+    phase.name === 'failed'
+      ? [{ kind: 'failed', about, message: `${phase.failure.code}: ${phase.failure.message}`, fix: null }]
+      : [];
+  try {
+    const look = await lookAtPreview(op, record, options.signal);
+    if (look.problem !== null) return [...failed, { kind: 'unknown', about, message: look.problem.message, fix: null }];
+    const steps = explainPlan(planFor(look.desired, record, look.world, op.clock.now()));
+    // A step under way is no drift: somebody is on it.
+    if (steps.length === 0 || record.doing !== null) return failed;
+    if (options.fix) await op.store.request(record.key, record.repository);
+    return [
+      ...failed,
+      { kind: 'drift', about, message: steps.join('; '), fix: options.fix ? 'asked for' : 'do these steps' },
+    ];
+  } catch (error) {
+    return [...failed, { kind: 'unknown', about, message: operatorErrorFrom(error).message, fix: null }];
+  }
+}
