@@ -77,7 +77,7 @@ const extraHost = z
       .refine((prefix) => !prefix.includes('--'), 'must not hold "--"')
       .refine((prefix) => !RESERVED_PREFIXES.has(prefix), 'is reserved')
       .describe('The extra host is <prefix>-<slug>.<domain>.'),
-    routes,
+    routes: routes.describe('Its routes, like those at the top level.'),
   })
   .describe('A further host name of the preview, with routes of its own.');
 
@@ -151,13 +151,15 @@ export const appManifestSchema = z
       .refine(
         (all) => new Set(all.flatMap((each) => each.port ?? [])).size === all.flatMap((each) => each.port ?? []).length,
         'every port may stand once',
-      ),
+      )
+      .describe('The processes of the app.'),
     routes: routes.optional().describe('Without routes, all requests go to the first service that has a port.'),
     extraHosts: z
       .array(extraHost)
       .max(4)
       .refine((all) => new Set(all.map((each) => each.prefix)).size === all.length, 'every prefix may stand once')
-      .default([]),
+      .default([])
+      .describe('Further host names, for an app that tells its parts apart by name.'),
     database: z
       .enum(['host', 'container', 'none'])
       .default('none')
@@ -176,7 +178,8 @@ export const appManifestSchema = z
           'From start to the first good answer.',
         ),
       })
-      .optional(),
+      .optional()
+      .describe('When the app counts as up.'),
     environment: environment.default({}),
     secrets: z
       .array(
@@ -198,7 +201,8 @@ export const appManifestSchema = z
         tasks: z.int().min(16).max(32_768).default(512).describe('Processes and threads.'),
         diskMiB: z.int().min(64).max(1_048_576).default(4_096).describe('Files of the instance.'),
       })
-      .prefault({}),
+      .prefault({})
+      .describe('What the preview may use at most.'),
   })
   .superRefine((manifest, context) => {
     const ports = new Set(manifest.services.flatMap((each) => each.port ?? []));
