@@ -2,9 +2,21 @@
  * Builds the files of a test host in a directory of its own. The host borrows the machine's /usr (read-only) and /etc (below
  * an overlay), so there is no image to make: what is written here is what differs from a plain Debian machine.
  */
-import { chmod, chown, cp, mkdir, readFile, readlink, symlink, writeFile, readdir } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  copyFile,
+  cp,
+  link,
+  mkdir,
+  readFile,
+  readlink,
+  symlink,
+  writeFile,
+  readdir,
+} from 'node:fs/promises';
 import { lstatSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { execa } from 'execa';
 import { postgresPrograms } from './requirements.ts';
 
@@ -62,6 +74,15 @@ const maskedUnits = [
   'systemd-udevd.service',
   'systemd-update-utmp.service',
 ];
+
+/** What tenants.nix writes before the rules: the same values as NixOS's defaults, and the link to the machine as the way out. */
+const ruleValues = [
+  'define uplink = "host0"',
+  'define resolver = 10.100.0.1',
+  'define internet_ports = { 80, 443 }',
+  'define denied = { 255.255.255.255 }',
+  'define routed_from = { "lo" }',
+].join('\n');
 
 /** Accounts that a NixOS host with Berth has and Debian has not. */
 const accounts = [
@@ -125,7 +146,9 @@ export async function buildState(stateDirectory: string, network: { host: string
   await cp(join(here, 'image/usr'), layout.usr, { recursive: true });
   await mkdir(join(layout.usr, 'local/bin'), { recursive: true });
   await cp(join(here, 'nixos-container'), join(layout.usr, 'local/bin/nixos-container'));
-  await symlink(process.execPath, join(layout.usr, 'local/bin/node'));
+  // A real file, not a link to the project: guests see the host's /usr and nothing else of the machine.
+  const node = join(layout.usr, 'local/bin/node');
+  await link(process.execPath, node).catch(() => copyFile(process.execPath, node));
   for (const name of await readdir(join(here, 'image/etc'))) {
     const target = name === 'systemd' ? layout.systemd : join(layout.etc, name);
     await cp(join(here, 'image/etc', name), target, { recursive: true });
@@ -142,8 +165,10 @@ export async function buildState(stateDirectory: string, network: { host: string
   await writeFile(join(layout.etc, 'hostname'), 'testhost\n');
   await writeFile(
     join(layout.etc, 'test-host.env'),
-    `HOST_ADDRESS=${network.host}\nMACHINE_ADDRESS=${network.machine}\nPOSTGRES_BIN=${postgresPrograms() ?? ''}\n`,
+    `HOST_ADDRESS=${network.host}\nMACHINE_ADDRESS=${network.machine}\nPOSTGRES_BIN=${postgresPrograms() ?? ''}\nPROJECT=${resolve(here, '../..')}\n`,
   );
+  const tenants = await readFile(join(here, '../../server-config/modules/firewall/tenants.nft'), 'utf8');
+  await writeFile(join(layout.etc, 'berth/tenants.nft'), `${ruleValues}\n${tenants}`);
   await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', join(layout.etc, 'ssh/test_host_key')]);
   await database;
 }

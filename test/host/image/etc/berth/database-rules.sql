@@ -1,0 +1,14 @@
+-- As server-config/modules/database has it: the operator's role and database, and the tenants' group. Every line may run twice.
+DO $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'berth_tenants') THEN
+    CREATE ROLE berth_tenants NOLOGIN;
+    CREATE ROLE berth LOGIN CREATEDB CREATEROLE;
+  END IF;
+END
+$$;
+SELECT 'CREATE DATABASE berth OWNER berth' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'berth') \gexec
+GRANT berth_tenants TO berth WITH ADMIN OPTION;
+REVOKE ALL ON DATABASE postgres, template1, berth FROM PUBLIC;
+GRANT CONNECT ON DATABASE postgres, template1 TO berth;
+REVOKE ALL ON SCHEMA public FROM PUBLIC;

@@ -1,0 +1,199 @@
+/**
+ * Runs instances in NixOS containers. This adapter has no privileges: it stages files, builds closures through the Nix daemon, and asks hostd for
+ * the rest. A container's life: create with its files → start → setup once → services; stop keeps all of it, remove leaves nothing.
+ */
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { AppManifest } from '../../../core/app-manifest.ts';
+import { OperatorError } from '../../../core/errors.ts';
+import type { ContainerState, HostDaemon } from '../../../core/host-verbs.ts';
+import { FAILURE_TAIL_LINES } from '../../../core/limits.ts';
+import { parseInstanceName, type InstanceName } from '../../../core/names.ts';
+import { addressesOf, type AddressPool } from '../../../core/slots.ts';
+import type { InstanceSpec, LogLine, ObservedInstance, Runtime, Shell } from '../../../ports.ts';
+import { closuresIn, type ClosureSettings } from './closures.ts';
+import { logLineFrom } from './journal.ts';
+
+export interface NixosContainerSettings {
+  readonly pool: AddressPool;
+  /** Where the files of an instance wait for its container: `<staging>/<name>`. hostd reads them from there. */
+  readonly staging: string;
+  readonly closures: ClosureSettings;
+}
+
+interface Tools {
+  readonly hostd: HostDaemon;
+  readonly shell: Shell;
+}
+
+export function nixosContainerRuntime(settings: NixosContainerSettings, tools: Tools): Runtime {
+  const { hostd, shell } = tools;
+  const closures = closuresIn(settings.closures, shell);
+  const stagedAt = (name: InstanceName) => join(settings.staging, name);
+  const logs = (name: InstanceName, options: LogOptions) => journalLines(hostd, name, options);
+
+  const observe = async (name: InstanceName): Promise<ObservedInstance | null> => {
+    const state = await hostd.ask({ verb: 'observe-container', name });
+    if (state !== null) return observedFrom(state);
+    return (await exists(stagedAt(name))) ? { name, running: false, services: [] } : null;
+  };
+
+  return {
+    kind: 'nixos-container',
+    observe,
+    list: async () => {
+      const containers = (await hostd.ask({ verb: 'list-containers' })).map(observedFrom);
+      const names = new Set(containers.map((each) => each.name));
+      const staged = (await readdir(settings.staging).catch(() => [])).map(parseInstanceName);
+      const waiting = staged.filter((name) => name !== null).filter((name) => !names.has(name));
+      return [...containers, ...waiting.map((name) => ({ name, running: false, services: [] }))];
+    },
+    addressesOf: (slot) => addressesOf(settings.pool, slot),
+    // Beside the app in the guest's file system; no daemon, no token.
+    repositoryUrlOf: () => 'file:///home/preview/repository.git',
+    buildSystem: (manifest, signal) => closures.ensure(manifest, signal),
+    ensureDirectory: async (name) => {
+      await mkdir(stagedAt(name), { recursive: true, mode: 0o700 });
+      return stagedAt(name);
+    },
+    setUp: async (spec, signal) => {
+      // From its beginning: what an earlier try left in the container is not built upon.
+      await hostd.ask({ verb: 'remove-container', name: spec.name });
+      await bringUp(hostd, spec, signal);
+      await runSetup(hostd, spec, signal, () => lastLines(logs, spec.name));
+    },
+    start: async (spec, signal) => {
+      await bringUp(hostd, spec, signal);
+      const { ok } = await hostd.ask({ verb: 'start-unit', name: spec.name, unit: 'preview.target' }, { signal });
+      if (!ok)
+        throw new OperatorError('START_FAILED', 'The services of the app could not be started.', {
+          detail: await lastLines(logs, spec.name),
+        });
+    },
+    upstreamsOf: ({ slot, manifest }) => {
+      const address = addressesOf(settings.pool, slot).instance;
+      return Object.fromEntries(portsOf(manifest).map((port) => [String(port), { address, port }]));
+    },
+    stop: async (name) => {
+      await hostd.ask({ verb: 'stop-container', name });
+    },
+    remove: async (name) => {
+      await hostd.ask({ verb: 'remove-container', name });
+      await rm(stagedAt(name), { recursive: true, force: true });
+    },
+    logs,
+  };
+}
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+function portsOf(manifest: AppManifest): number[] {
+  return manifest.services.flatMap((service) => service.port ?? []);
+}
+
+function observedFrom(state: ContainerState): ObservedInstance {
+  return { name: state.name, running: state.state === 'running', services: state.units };
+}
+
+/** The container exists and runs, with nothing of the app started. */
+async function bringUp(hostd: HostDaemon, spec: InstanceSpec, signal: AbortSignal): Promise<void> {
+  const { name } = spec;
+  const before = await hostd.ask({ verb: 'observe-container', name }, { signal });
+  if (before?.state === 'running') return;
+  if (before?.state === 'leftovers') await hostd.ask({ verb: 'remove-container', name });
+  if (before === null || before.state === 'leftovers') {
+    if (spec.system === null) throw new OperatorError('RUNTIME_FAILED', `The system of ${name} has not been built.`);
+    const { memoryMiB, cpuPercent, tasks } = spec.manifest.limits;
+    const environment = { ...spec.environment };
+    await hostd.ask(
+      { verb: 'create-container', name, system: spec.system, environment, limits: { memoryMiB, cpuPercent, tasks } },
+      { signal },
+    );
+  }
+  await hostd.ask({ verb: 'start-container', name }, { signal });
+}
+
+async function runSetup(
+  hostd: HostDaemon,
+  spec: InstanceSpec,
+  signal: AbortSignal,
+  tail: () => Promise<string>,
+): Promise<void> {
+  const seconds = spec.manifest.setup?.timeoutSeconds;
+  if (seconds === undefined) return;
+  const timeout = AbortSignal.timeout(seconds * 1_000);
+  const request = { verb: 'start-unit', name: spec.name, unit: 'setup-preview.service' } as const;
+  try {
+    const { ok } = await hostd.ask(request, { signal: AbortSignal.any([signal, timeout]) });
+    if (!ok) throw new OperatorError('SETUP_FAILED', 'The setup command failed.', { detail: await tail() });
+  } catch (error) {
+    if (signal.aborted || !timeout.aborted) throw error;
+    throw new OperatorError('SETUP_TIMED_OUT', `The setup command did not end within ${seconds} s.`, {
+      detail: await tail(),
+    });
+  }
+}
+
+interface LogOptions {
+  follow: boolean;
+  tailLines: number;
+  signal: AbortSignal;
+}
+
+/** Lines that wait for a slow reader; beyond this the oldest are dropped. */
+const waitingLinesMax = 10_000;
+
+async function* journalLines(hostd: HostDaemon, name: InstanceName, options: LogOptions): AsyncIterable<LogLine> {
+  const { follow, tailLines, signal } = options;
+  const state = await hostd.ask({ verb: 'observe-container', name });
+  // The journal is inside: a container that does not run cannot be asked for it.
+  if (state?.state !== 'running') return;
+  const waiting: LogLine[] = [];
+  let wake = Promise.withResolvers<void>();
+  let isOver = false;
+  const onLine = (text: string) => {
+    const line = logLineFrom(text);
+    if (line === null) return;
+    if (waiting.push(line) > waitingLinesMax) waiting.shift();
+    wake.resolve();
+  };
+  const left = new AbortController();
+  const read = hostd
+    .ask({ verb: 'read-journal', name, tailLines, follow }, { signal: AbortSignal.any([signal, left.signal]), onLine })
+    .catch((error: unknown) => {
+      if (!signal.aborted && !left.signal.aborted) throw error;
+    })
+    .finally(() => {
+      isOver = true;
+      wake.resolve();
+    });
+  read.catch(() => undefined);
+  try {
+    for (;;) {
+      const line = waiting.shift();
+      if (line !== undefined) yield line;
+      else if (isOver) break;
+      else {
+        await wake.promise;
+        wake = Promise.withResolvers<void>();
+      }
+    }
+    await read;
+  } finally {
+    left.abort();
+  }
+}
+
+async function lastLines(
+  logs: (name: InstanceName, options: LogOptions) => AsyncIterable<LogLine>,
+  name: InstanceName,
+): Promise<string> {
+  const signal = AbortSignal.timeout(5_000);
+  const lines: string[] = [];
+  for await (const line of logs(name, { follow: false, tailLines: FAILURE_TAIL_LINES, signal })) lines.push(line.text);
+  return lines.slice(-FAILURE_TAIL_LINES).join('\n');
+}

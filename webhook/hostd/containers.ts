@@ -1,0 +1,174 @@
+/**
+ * Containers by the safe sequences of our contract of nixos-container (its section 7), whose traps are named where they are met:
+ * stop before destroy, reset-failed before start, a failed start is not a stopped container, an existing root leaks into a new one.
+ */
+import { appendFile, lstat, mkdir, readdir, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { OperatorError } from '../core/errors.ts';
+import { environmentFileText } from '../core/environment.ts';
+import type { ContainerState, HostRequest } from '../core/host-verbs.ts';
+import { parseInstanceName, type InstanceName } from '../core/names.ts';
+import { confLines, limitsFromConf, unitSettings } from './definition.ts';
+import { must, mustPipe, run } from './programs.ts';
+import { containerStates } from './states.ts';
+import {
+  confDirectory,
+  placeOf,
+  profileDirectory,
+  rootDirectory,
+  type ContainerPlace,
+  type HostSettings,
+} from './settings.ts';
+
+type CreateRequest = Extract<HostRequest, { verb: 'create-container' }>;
+
+/** `preview` in the guest (server-config/guest). */
+const appUid = 1000;
+
+/** TimeoutStartSec of the unit is 60 s. */
+const startTimeoutMs = 75_000;
+/** TimeoutStopSec as definition.ts sets it, and then the kill. */
+const stopTimeoutMs = 30_000;
+
+const exists = (path: string): Promise<boolean> =>
+  lstat(path).then(
+    () => true,
+    () => false,
+  );
+
+/** Makes the container and puts the instance's files into its root. Whatever fails leaves nothing of it. */
+export async function createContainer(settings: HostSettings, request: CreateRequest): Promise<null> {
+  const place = placeOf(settings, request.name);
+  // An existing root would be reused, and a namesake's data would be in the new container (contract, section 4).
+  for (const part of [place.conf, place.root, place.profile]) {
+    if (await exists(part))
+      throw new OperatorError('RUNTIME_FAILED', `The container ${place.name} exists, or parts of it do.`);
+  }
+  const { host, instance } = place.addresses;
+  try {
+    await must([
+      'nixos-container',
+      'create',
+      place.name,
+      `--system-path=${request.system}`,
+      `--host-address=${host}`,
+      `--local-address=${instance}`,
+    ]);
+    await fillRoot(settings, place, request.environment);
+    // Last: a container whose conf lacks our lines was cut off while it was made, and is never started.
+    await appendFile(place.conf, confLines(place, request.limits));
+  } catch (error) {
+    await removeContainer(settings, place.name);
+    throw error;
+  }
+  return null;
+}
+
+/** Everything that the guest finds at its first boot. Nothing is written to its root afterwards: from then on it is hostile ground. */
+async function fillRoot(
+  settings: HostSettings,
+  place: ContainerPlace,
+  environment: Record<string, string>,
+): Promise<void> {
+  const home = join(place.root, 'home/preview');
+  const uid = place.uid + appUid;
+  await mkdir(join(place.root, 'etc'), { recursive: true, mode: 0o755 });
+  await writeFile(join(place.root, 'etc/preview.env'), environmentFileText(environment), { mode: 0o600 });
+  await mkdir(home, { recursive: true, mode: 0o755 });
+  await must(['chown', `${uid}:${uid}`, home]);
+  // Read as the operator, written as the guest's own user: neither end can touch more than that user may, whatever the tree holds.
+  const { operatorUid, operatorGid, staging } = settings;
+  const readable = ['source', 'repository.git'];
+  const names = [];
+  for (const name of readable) if (await exists(join(staging, place.name, name))) names.push(name);
+  if (names.length === 0) throw new OperatorError('RUNTIME_FAILED', `No files are staged for ${place.name}.`);
+  await mustPipe(
+    {
+      argv: ['tar', '--create', '--file=-', '--numeric-owner', ...names],
+      cwd: place.staged,
+      uid: operatorUid,
+      gid: operatorGid,
+    },
+    { argv: ['tar', '--extract', '--file=-', '--preserve-permissions'], cwd: home, uid, gid: uid },
+  );
+  await rename(join(home, 'source'), join(home, 'app'));
+}
+
+/** Up and ready when it resolves. On failure it is stopped, and the error has the last lines of its console. */
+export async function startContainer(settings: HostSettings, name: InstanceName, signal: AbortSignal): Promise<null> {
+  const place = placeOf(settings, name);
+  const conf = await readFile(place.conf, 'utf8').catch(() => '');
+  const limits = limitsFromConf(conf);
+  if (limits === null) throw new OperatorError('RUNTIME_FAILED', `The container ${name} does not exist.`);
+  await mkdir(place.dropIn, { recursive: true });
+  await writeFile(join(place.dropIn, 'berth.conf'), unitSettings(limits));
+  // Five failed starts in ten seconds, also of an earlier namesake, would make this one fail (trap 2).
+  await run(['systemctl', 'reset-failed', place.unit]);
+  const started = await run(['nixos-container', 'start', name], { signal, timeoutMs: startTimeoutMs }).catch(
+    async (error) => {
+      await stopContainer(settings, name);
+      throw error;
+    },
+  );
+  if (started.status === 0) return null;
+  const console = await run(['journalctl', `--unit=${place.unit}`, '--lines=30', '--output=cat', '--no-pager']);
+  // systemd goes on trying by itself (trap 3).
+  await stopContainer(settings, name);
+  throw new OperatorError('START_FAILED', 'The container of the preview did not come up.', {
+    detail: console.stdout.slice(-4_000),
+  });
+}
+
+/** Not running when it resolves; absence is success. A guest that ignores the request is killed after its time. */
+export async function stopContainer(settings: HostSettings, name: InstanceName): Promise<null> {
+  await must(['systemctl', 'stop', placeOf(settings, name).unit], { timeoutMs: stopTimeoutMs });
+  return null;
+}
+
+/** Nothing of it is left when it resolves; absence is success. */
+export async function removeContainer(settings: HostSettings, name: InstanceName): Promise<null> {
+  const place = placeOf(settings, name);
+  // destroy takes a starting container for a stopped one and deletes its files under it (trap 1): stop first, always.
+  await stopContainer(settings, name);
+  const destroyed = await run(['nixos-container', 'destroy', name], { timeoutMs: stopTimeoutMs });
+  await run(['systemctl', 'reset-failed', place.unit]);
+  await removeLeftovers(place);
+  if (destroyed.status !== 0 && (await exists(place.conf)))
+    throw new OperatorError('RUNTIME_FAILED', `The container ${name} could not be removed.`, {
+      detail: destroyed.stderr,
+    });
+  return null;
+}
+
+async function removeLeftovers(place: ContainerPlace): Promise<void> {
+  for (const path of [place.root, place.profile, place.gcroots, place.lock, place.dropIn, place.conf]) {
+    await rm(path, { recursive: true, force: true });
+  }
+  if (await exists(`/sys/class/net/${place.link}`)) await run(['ip', 'link', 'delete', place.link]);
+  // With --link-journal the host keeps a link to the guest's journal, which now dangles (trap 11).
+  for (const entry of await readdir('/var/log/journal').catch(() => [])) {
+    const link = join('/var/log/journal', entry);
+    const target = await readlink(link).catch(() => null);
+    if (target?.startsWith(`${place.root}/`) === true) await rm(link, { force: true });
+  }
+}
+
+/** Every container with a name of ours, whole or in parts, also without a record anywhere. */
+export async function listContainers(settings: HostSettings): Promise<ContainerState[]> {
+  const found = await Promise.all(
+    [confDirectory, rootDirectory, profileDirectory].map((directory) => readdir(directory).catch(() => [])),
+  );
+  const names = new Set(found.flat().map((entry) => parseInstanceName(basename(entry, '.conf'))));
+  const states = [...names].filter((name) => name !== null).map((name) => observeContainer(settings, name));
+  return (await Promise.all(states)).filter((state) => state !== null);
+}
+
+export async function observeContainer(settings: HostSettings, name: InstanceName): Promise<ContainerState | null> {
+  const place = placeOf(settings, name);
+  const [conf, root, profile] = await Promise.all([place.conf, place.root, place.profile].map(exists));
+  if (conf === false && root === false && profile === false) return null;
+  const isWhole = conf === true && root === true && profile === true;
+  if (!isWhole || limitsFromConf(await readFile(place.conf, 'utf8')) === null)
+    return { name, state: 'leftovers', restarts: 0, units: [] };
+  return containerStates(place);
+}

@@ -1,0 +1,93 @@
+/**
+ * hostd: the part of Berth that is root. It offers the verbs of core/host-verbs.ts on a unix socket to the operator's group, and nothing else
+ * to anybody: no network, no HTTP, no path or command from outside.
+ */
+import type { HostRequest } from '../core/host-verbs.ts';
+import {
+  createContainer,
+  listContainers,
+  observeContainer,
+  removeContainer,
+  startContainer,
+  stopContainer,
+} from './containers.ts';
+import { readJournal, startUnit } from './guest.ts';
+import { openNetwork, type Network } from './network.ts';
+import { serve, type Perform } from './server.ts';
+import { settingsFrom, type HostSettings } from './settings.ts';
+
+const settings = settingsFrom(process.argv.slice(2));
+const network = await openNetwork(settings);
+const inTurn = turnPerName();
+
+const server = await serve(settings, (request, signal, onLine) =>
+  // Reading needs no turn: a journal may be followed for days.
+  'name' in request && changing.has(request.verb)
+    ? inTurn(request.name, () => perform({ settings, network }, request, signal, onLine))
+    : perform({ settings, network }, request, signal, onLine),
+);
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.on(signal, () => {
+    network.close();
+    server.close();
+    process.exit(0);
+  });
+}
+console.log(`hostd answers on ${settings.socket}`);
+
+async function perform(
+  host: { settings: HostSettings; network: Network },
+  request: HostRequest,
+  ...[signal, onLine]: [Parameters<Perform>[1], Parameters<Perform>[2]]
+): Promise<unknown> {
+  switch (request.verb) {
+    case 'list-containers':
+      return listContainers(host.settings);
+    case 'observe-container':
+      return observeContainer(host.settings, request.name);
+    case 'create-container':
+      return createContainer(host.settings, request);
+    case 'start-container':
+      // Before the link exists: there is no moment in which the guest could send a packet without rules.
+      await host.network.admit(request.name);
+      return startContainer(host.settings, request.name, signal);
+    case 'stop-container':
+      return stopContainer(host.settings, request.name);
+    case 'remove-container':
+      await removeContainer(host.settings, request.name);
+      return host.network.forget(request.name);
+    case 'start-unit':
+      return startUnit(request, signal);
+    case 'read-journal':
+      return readJournal(request, signal, onLine);
+    case 'switch-answers':
+      return host.network.switchAnswers(request.address, request.to);
+    case 'list-answers':
+      return host.network.answers();
+    case 'count-connections':
+      return host.network.connections(request.address, request.name);
+  }
+}
+
+/** Verbs that change a container: one at a time for each (contract, trap 8). */
+const changing: ReadonlySet<string> = new Set([
+  'create-container',
+  'start-container',
+  'stop-container',
+  'remove-container',
+]);
+
+function turnPerName(): <T>(name: string, work: () => Promise<T>) => Promise<T> {
+  const last = new Map<string, Promise<unknown>>();
+  return (name, work) => {
+    const turn = (last.get(name) ?? Promise.resolve()).then(work, work);
+    const settled = turn
+      .catch(() => undefined)
+      .finally(() => {
+        if (last.get(name) === settled) last.delete(name);
+      });
+    last.set(name, settled);
+    return turn;
+  };
+}

@@ -1,0 +1,170 @@
+/**
+ * Keeps the elements and the table of ruleset.ts true: at hostd's start, with every container, and again whenever somebody has flushed the host's rules.
+ * The kernel holds the facts; what is kept here is a copy that a flush is mended from.
+ */
+import { readdir, readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { z } from 'zod';
+import { OperatorError } from '../core/errors.ts';
+import type { Answers } from '../core/host-verbs.ts';
+import { instanceNameOf, parseInstanceName, type InstanceName } from '../core/names.ts';
+import { addressesOf } from '../core/slots.ts';
+import { must, run } from './programs.ts';
+import {
+  admitScript,
+  answersScript,
+  answersTable,
+  forgetScript,
+  switchScript,
+  type Answer,
+  type Instance,
+} from './ruleset.ts';
+import { confDirectory, placeOf, type HostSettings } from './settings.ts';
+
+/** How long a flush by somebody else may leave containers without rules. A look costs 3 ms. */
+const watchMs = 1_000;
+
+export interface Network {
+  /** The rules of a container, in place before its link is. */
+  admit(name: InstanceName): Promise<null>;
+  forget(name: InstanceName): Promise<null>;
+  switchAnswers(address: string, to: { name: InstanceName; ports: readonly number[] } | null): Promise<null>;
+  answers(): Answers[];
+  connections(address: string, name: InstanceName): Promise<number>;
+  close(): void;
+}
+
+/** Puts rules and answers in force, with what containers and answers there are, and watches over them. */
+export async function openNetwork(settings: HostSettings): Promise<Network> {
+  const instances = new Map<InstanceName, Instance>();
+  const answers = new Map<string, Answer[]>();
+  for (const entry of await readdir(confDirectory).catch(() => [])) {
+    const name = parseInstanceName(basename(entry, '.conf'));
+    if (name !== null) instances.set(name, placeOf(settings, name));
+  }
+  for (const each of await answersInForce()) answers.set(each.address, [...(answers.get(each.address) ?? []), each]);
+
+  const restore = async (): Promise<void> => {
+    // The host's own file: it keeps elements that are there, and may be loaded at any time.
+    await must(['nft', '--file', settings.rules]);
+    await nft([...instances.values()].map(admitScript).join(''));
+    await nft(answersScript(settings.previewPool.cidr, [...answers.values()].flat()));
+  };
+  // An element that cannot be changed means that somebody has removed our tables: then all of them is put back, with the change.
+  const change = async (script: string): Promise<null> => {
+    if (!(await isApplied(script))) await restore();
+    return null;
+  };
+
+  // Addresses of previews are the host's own, so that one which nobody answers refuses at once.
+  await must(['ip', 'route', 'replace', 'local', settings.previewPool.cidr, 'dev', 'lo']);
+  await restore();
+  const timer = setInterval(() => {
+    void isInForce()
+      .then(async (yes) => (yes ? undefined : restore()))
+      .catch((error: unknown) => console.error(error));
+  }, watchMs);
+
+  return {
+    admit: (name) => {
+      instances.set(name, placeOf(settings, name));
+      return change(admitScript(placeOf(settings, name)));
+    },
+    forget: async (name) => {
+      const { addresses } = placeOf(settings, name);
+      for (const [address, targets] of answers) {
+        if (targets.some((each) => each.to.address === addresses.instance)) await switchTo(address, []);
+      }
+      instances.delete(name);
+      return change(forgetScript(placeOf(settings, name)));
+    },
+    switchAnswers: (address, to) => {
+      requireIn(settings, address);
+      const target = to === null ? '' : placeOf(settings, to.name).addresses.instance;
+      return switchTo(
+        address,
+        (to?.ports ?? []).map((port) => ({ address, port, to: { address: target, port } })),
+      );
+    },
+    answers: () =>
+      [...answers].map(([address, targets]) => ({
+        address,
+        name: instanceAt(settings, targets[0]?.to.address ?? ''),
+        ports: targets.map((each) => each.port),
+      })),
+    connections: async (address, name) => countConnections(address, placeOf(settings, name).addresses.instance),
+    close: () => clearInterval(timer),
+  };
+
+  function switchTo(address: string, after: Answer[]): Promise<null> {
+    const before = answers.get(address) ?? [];
+    if (after.length === 0) answers.delete(address);
+    else answers.set(address, after);
+    return change(switchScript(before, after));
+  }
+}
+
+async function nft(script: string): Promise<void> {
+  await must(['nft', '--file', '-'], { input: script });
+}
+
+async function isApplied(script: string): Promise<boolean> {
+  return (await run(['nft', '--file', '-'], { input: script })).status === 0;
+}
+
+async function isInForce(): Promise<boolean> {
+  const tables = await run(['nft', 'list', 'tables']);
+  return ['inet berth', answersTable].every((table) => tables.stdout.split('\n').includes(`table ${table}`));
+}
+
+const concatenated = z.object({ concat: z.tuple([z.string(), z.number()]) });
+const mapAnswer = z.object({
+  nftables: z.array(
+    z.object({ map: z.object({ elem: z.array(z.tuple([concatenated, concatenated])).optional() }).optional() }),
+  ),
+});
+
+/** What the kernel has, from before hostd's start; nothing when there is no table yet. */
+async function answersInForce(): Promise<Answer[]> {
+  const listed = await run(['nft', '--json', 'list', 'map', 'inet', 'berth_answers', 'answers']);
+  if (listed.status !== 0) return [];
+  const parsed = mapAnswer.parse(JSON.parse(listed.stdout));
+  return parsed.nftables.flatMap(({ map }) =>
+    (map?.elem ?? []).map(([from, to]) => ({
+      address: from.concat[0],
+      port: from.concat[1],
+      to: { address: to.concat[0], port: to.concat[1] },
+    })),
+  );
+}
+
+const octets = (address: string): number => address.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0);
+
+function requireIn(settings: HostSettings, address: string): void {
+  const { base, slotMax, cidr } = settings.previewPool;
+  const offset = octets(address) - base;
+  if (offset < 1 || offset > 2 * slotMax + 1)
+    throw new OperatorError('BAD_REQUEST', `address: ${address} is outside of ${cidr}`);
+}
+
+/** The reverse of addressesOf, for addresses that we put into the map ourselves. */
+function instanceAt(settings: HostSettings, address: string): InstanceName {
+  const slot = (octets(address) - settings.pool.base - 1) / 2;
+  if (addressesOf(settings.pool, slot).instance !== address) throw new Error(`${address} is no instance's address`);
+  return instanceNameOf(slot);
+}
+
+/** A kernel without this file (CONFIG_NF_CONNTRACK_PROCFS) leaves a replaced instance running until its drain limit. */
+const connectionTable = '/proc/net/nf_conntrack';
+
+/** Open TCP connections to the preview's address that this instance answers. The kernel translated each at its first packet. */
+async function countConnections(address: string, instance: string): Promise<number> {
+  const text = await readFile(connectionTable, 'utf8').catch(() => null);
+  if (text === null) return 1;
+  return text
+    .split('\n')
+    .filter(
+      (line) =>
+        line.includes(' ESTABLISHED ') && line.includes(`dst=${address} `) && line.includes(` src=${instance} `),
+    ).length;
+}

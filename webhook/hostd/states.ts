@@ -1,0 +1,45 @@
+/** What systemd says of a container, and what the systemd inside it says of the app's units. */
+import type { ContainerState } from '../core/host-verbs.ts';
+import { run } from './programs.ts';
+import type { ContainerPlace } from './settings.ts';
+
+/** A guest's bus is the guest's: it may answer late or never, and that must hold up nobody else. */
+const guestAnswerTimeoutMs = 5_000;
+
+/** `systemctl show`'s blocks of KEY=VALUE lines, separated by empty lines. */
+export function parseShow(text: string): Record<string, string>[] {
+  return text
+    .split('\n\n')
+    .map((block) => block.split('\n').filter((line) => line.includes('=')))
+    .filter((lines) => lines.length > 0)
+    .map((lines) =>
+      Object.fromEntries(lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)])),
+    );
+}
+
+const count = (text: string | undefined): number => (/^\d{1,9}$/.test(text ?? '') ? Number(text) : 0);
+
+/** `status` of nixos-container says "down" for starting, stopping and failed alike (trap 4), so systemd is asked. */
+export async function containerStates(place: ContainerPlace): Promise<ContainerState> {
+  const shown = await run(['systemctl', 'show', place.unit, '--property=ActiveState,NRestarts']);
+  const unit = parseShow(shown.stdout)[0] ?? {};
+  const restarts = count(unit['NRestarts']);
+  const states = { active: 'running', activating: 'starting', failed: 'failed' } as const;
+  const state = states[unit['ActiveState'] as keyof typeof states] ?? 'stopped';
+  return { name: place.name, state, restarts, units: state === 'running' ? await guestUnits(place) : [] };
+}
+
+async function guestUnits(place: ContainerPlace): Promise<ContainerState['units']> {
+  const shown = await run(
+    ['systemctl', '-M', place.name, 'show', 'app-*.service', '--property=Id,ActiveState,SubState,NRestarts'],
+    { timeoutMs: guestAnswerTimeoutMs },
+  );
+  const units = parseShow(shown.stdout).flatMap((unit) => {
+    const name = /^app-([a-z][a-z0-9-]{0,62})\.service$/.exec(unit['Id'] ?? '')?.[1];
+    if (name === undefined) return [];
+    const restarting = unit['SubState'] === 'auto-restart' || unit['ActiveState'] === 'activating';
+    const state = unit['ActiveState'] === 'active' ? 'running' : restarting ? 'restarting' : 'stopped';
+    return [{ name, state, restarts: count(unit['NRestarts']) } as const];
+  });
+  return units.slice(0, 16);
+}
