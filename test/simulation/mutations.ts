@@ -11,10 +11,10 @@ export interface Mutation {
 
 export const MUTATIONS: readonly Mutation[] = [
   {
-    name: 'skip the supersede check: go on with a commit that nobody wants any more, and never look again',
-    file: 'webhook/reconcile/conclude.ts',
-    find: "return run.steps > 0 ? 'again' : 'rest';",
-    replace: "return 'rest';",
+    name: 'skip the supersede check',
+    file: 'webhook/reconcile/supersede.ts',
+    find: "          superseded.abort(new OperatorError('SUPERSEDED', 'Something newer is wanted.'));\n",
+    replace: '',
   },
   {
     name: 'write the status before the effect',
@@ -77,12 +77,6 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'make the record of a switch before the switch',
     file: 'webhook/reconcile/bring-up.ts',
     find: '  await op.routes.ensure(routeOf(op, slug, instance, manifest));\n',
-    replace: '',
-  },
-  {
-    name: 'say something to a pull request without writing down that it may have been said',
-    file: 'webhook/jobs/report-task.ts',
-    find: '  if (told === null) await op.store.saveReport(before);\n',
     replace: '',
   },
 ];
