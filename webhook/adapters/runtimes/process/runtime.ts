@@ -1,0 +1,223 @@
+/**
+ * Instances as sandboxed child processes of this machine: no root, no Nix, no container host. docs/reference/process-runtime.md says
+ * what is isolated and bounded this way, and what is not.
+ *
+ * All that is known of an instance is in its directory and in the process table, so any operator can go on where another was killed.
+ */
+import { chmod, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { AppManifest } from '../../../core/app-manifest.ts';
+import { environmentFileText } from '../../../core/environment.ts';
+import { OperatorError } from '../../../core/errors.ts';
+import { parseInstanceName, type InstanceName } from '../../../core/names.ts';
+import type { Upstreams } from '../../../core/preview.ts';
+import { addressesOf, type AddressPool, type SlotAddresses } from '../../../core/slots.ts';
+import type { InstanceSpec, Log, ObservedInstance, Runtime, Shell } from '../../../ports.ts';
+import { hostPrograms, type HostPrograms } from './host-programs.ts';
+import { layoutOf } from './layout.ts';
+import { readLogs } from './log-reader.ts';
+import { groupText, launchFor, passwdText, REPOSITORY_INSIDE, UID_INSIDE, type SandboxOptions } from './sandbox.ts';
+import { runSetup } from './setup-run.ts';
+import { endLeftovers, observeSupervised, startSupervised, stopSupervised } from './supervision.ts';
+
+/** Sixteen services are the most that a manifest may have, so sixteen ports belong to each slot, from here on. */
+const FIRST_PORT = 10_240;
+const PORTS_PER_SLOT = 16;
+/** Ports below the kernel's ephemeral ones (32768, ip(7)), which anybody's outgoing connection may hold. */
+export const PROCESS_SLOTS_MAX = Math.floor((32_768 - FIRST_PORT) / PORTS_PER_SLOT) - 1;
+
+/** As root each slot has a user of its own, above those of systemd-nspawn (1,879,048,191) and below 2³¹. */
+const FIRST_UID = 1_900_000_000;
+
+export interface ProcessRuntimeOptions {
+  /** For the instances; made when it is not there. */
+  readonly directory: string;
+  /** Addresses of the slots; 127.100.0.0/21 where nobody says otherwise. */
+  readonly pool: AddressPool;
+  /** Where bubblewrap, node and npm are looked for: the operator's own PATH. */
+  readonly path: string;
+  /** False runs apps without a sandbox. */
+  readonly useBubblewrap: boolean;
+  readonly shell: Shell;
+  readonly log: Log;
+}
+
+export interface ProcessRuntime extends Runtime {
+  readonly kind: 'process';
+  /** One sentence for the start-up line: whether apps are isolated, and why not. */
+  describe(): string;
+}
+
+/** Throws a RangeError for a pool with more slots than there are ports, and CONFIG_INVALID for a directory that apps could not get to. */
+export async function processRuntime(given: ProcessRuntimeOptions): Promise<ProcessRuntime> {
+  if (given.pool.slotMax > PROCESS_SLOTS_MAX)
+    throw new RangeError(`${given.pool.cidr} has more than ${PROCESS_SLOTS_MAX} slots`);
+  const options = { ...given, directory: resolve(given.directory) };
+  const isRoot = process.getuid?.() === 0;
+  const programs = await hostPrograms({ ...options, isRoot });
+  // Without a sandbox the users of the slots have to pass through to their files; what they may read there is theirs.
+  const mode = isRoot && programs.bubblewrap === null ? 0o711 : 0o700;
+  await mkdir(options.directory, { recursive: true, mode });
+  await chmod(options.directory, mode);
+  if (mode === 0o711) await checkPassable(options.directory);
+  const layout = (name: InstanceName) => layoutOf(options.directory, name);
+  const compileCache = join(options.directory, '.compile-cache');
+  const uidOf = (slot: number) => (isRoot ? FIRST_UID + slot : null);
+  const starting = new Map<InstanceName, Promise<void>>();
+
+  const observe = async (name: InstanceName): Promise<ObservedInstance | null> =>
+    (await isDirectory(layout(name).root)) ? observeSupervised(layout(name)) : null;
+
+  const stop = (name: InstanceName) => stopSupervised(layout(name));
+
+  const start = async (spec: InstanceSpec, signal: AbortSignal): Promise<void> => {
+    const at = layout(spec.name);
+    const sandbox = { programs, layout: at, uid: uidOf(spec.slot), limits: spec.manifest.limits };
+    await prepare(options.shell, { ...sandbox, environment: spec.environment }, signal);
+    const services = spec.manifest.services.map((service) => {
+      const environment = { ...spec.environment, ...placeOf(spec, service.name) };
+      return { name: service.name, launch: launchFor({ ...sandbox, environment }, service.command) };
+    });
+    const memoryMaxBytes = spec.manifest.limits.memoryMiB * 1024 * 1024;
+    const run = { logs: at.logs, claim: at.claim, status: at.status, services, memoryMaxBytes };
+    await startSupervised(at, run, compileCache, signal);
+  };
+
+  return {
+    kind: 'process',
+    describe: () => describe(programs, isRoot),
+    observe,
+    list: async () => {
+      const names = (await readdir(options.directory)).map(parseInstanceName).filter((name) => name !== null);
+      const found = await Promise.all(names.map(observe));
+      return found.filter((each) => each !== null);
+    },
+    addressesOf: (slot) => localAddressesOf(options.pool, slot),
+    repositoryUrlOf: (name) =>
+      programs.bubblewrap === null ? pathToFileURL(layout(name).repository).href : `file://${REPOSITORY_INSIDE}`,
+    buildSystem: async () => null,
+    ensureDirectory: async (name) => {
+      const at = layout(name);
+      await mkdir(at.root, { recursive: true, mode });
+      for (const path of [at.home, at.tmp, at.logs]) await mkdir(path, { recursive: true, mode: 0o700 });
+      return at.root;
+    },
+    setUp: async (spec, signal) => {
+      if (spec.manifest.setup === undefined) return;
+      const at = layout(spec.name);
+      await endLeftovers(at);
+      // What an unfinished earlier run left in its home must not change this one.
+      for (const path of [at.home, at.tmp]) {
+        await removeTree(options.shell, path);
+        await mkdir(path, { mode: 0o700 });
+      }
+      const { limits, setup } = spec.manifest;
+      const sandbox = { programs, layout: at, uid: uidOf(spec.slot), limits, environment: spec.environment };
+      await prepare(options.shell, sandbox, signal);
+      await runSetup(launchFor(sandbox, setup.command), at.logs, { timeoutMs: setup.timeoutSeconds * 1_000, signal });
+    },
+    start: (spec, signal) => {
+      // Two calls at once are one start. Across operators the supervisor's claim sees to it.
+      const under = starting.get(spec.name);
+      if (under !== undefined) return under;
+      const started = start(spec, signal).finally(() => starting.delete(spec.name));
+      starting.set(spec.name, started);
+      return started;
+    },
+    upstreamsOf: (spec) => upstreamsOf(options.pool, spec),
+    stop,
+    remove: async (name) => {
+      await stop(name);
+      await removeTree(options.shell, layout(name).root);
+    },
+    logs: (name, how) => readLogs(layout(name).logs, how),
+  };
+}
+
+function describe({ bubblewrap, whyNoBubblewrap }: HostPrograms, isRoot: boolean): string {
+  if (bubblewrap !== null)
+    return 'Apps run as child processes, each in a bubblewrap sandbox; the network is not isolated.';
+  const power = isRoot ? 'a user of its own' : 'your own user';
+  return `Apps run as child processes WITHOUT A SANDBOX, as ${power} (${whyNoBubblewrap}): run only code that you trust.`;
+}
+
+/** Every 127.x address answers without any set-up on Linux; elsewhere only the first does, and ports alone tell instances apart. */
+function localAddressesOf(pool: AddressPool, slot: number): SlotAddresses {
+  const addresses = addressesOf(pool, slot);
+  const hasAll = process.platform === 'linux' || !pool.cidr.startsWith('127.');
+  return hasAll ? addresses : { host: '127.0.0.1', instance: '127.0.0.1' };
+}
+
+/** The n-th service with a port gets the n-th port of the slot: no two services on the machine share one, whatever address they bind. */
+function portOf(slot: number, manifest: AppManifest, service: string): number | null {
+  const index = manifest.services.filter((each) => each.port !== undefined).findIndex((each) => each.name === service);
+  return index === -1 ? null : FIRST_PORT + slot * PORTS_PER_SLOT + index;
+}
+
+/** PORT and HOST of a service; nothing for a worker. */
+function placeOf({ slot, manifest, addresses }: InstanceSpec, service: string): Record<string, string> {
+  const port = portOf(slot, manifest, service);
+  return port === null ? {} : { PORT: String(port), HOST: addresses.instance };
+}
+
+function upstreamsOf(pool: AddressPool, { slot, manifest }: Pick<InstanceSpec, 'slot' | 'manifest'>): Upstreams {
+  const address = localAddressesOf(pool, slot).instance;
+  const entries = manifest.services.flatMap(({ name, port }) => {
+    const own = portOf(slot, manifest, name);
+    return port === undefined || own === null ? [] : [[String(port), { address, port: own }] as const];
+  });
+  return Object.fromEntries(entries);
+}
+
+/** Writes what the sandbox shows of /etc, and gives the app's files to its user where that is not ours. */
+async function prepare(shell: Shell, options: SandboxOptions, signal: AbortSignal): Promise<void> {
+  const { layout, uid, environment } = options;
+  const shownUid = uid ?? UID_INSIDE;
+  // bubblewrap, as root without its powers, has to enter them; they lie where nobody else can.
+  const mode = options.programs.bubblewrap === null ? 0o700 : 0o755;
+  await Promise.all([
+    writeFile(layout.passwd, passwdText(shownUid), { mode: 0o644 }),
+    writeFile(layout.group, groupText(shownUid), { mode: 0o644 }),
+    writeFile(layout.environmentFile, environmentFileText(environment), { mode: 0o600 }),
+    ...[layout.source, layout.repository].map((path) => chmod(path, mode)),
+  ]);
+  if (uid === null) return;
+  for (const path of [layout.source, layout.home, layout.tmp, layout.repository, layout.environmentFile]) {
+    if ((await stat(path)).uid === uid) continue;
+    const argv = ['chown', '--recursive', '--no-dereference', '--', `${uid}:${uid}`, path] as const;
+    const result = await shell.run({ argv, timeoutMs: 60_000 }, signal);
+    if (result.exitCode !== 0)
+      throw new OperatorError('RUNTIME_FAILED', 'The files could not be given to their user.', {
+        detail: result.stderr,
+      });
+  }
+}
+
+/** Also when the app has taken away its own right to enter a directory: then we give it back first. */
+async function removeTree(shell: Shell, path: string): Promise<void> {
+  try {
+    await rm(path, { recursive: true, force: true });
+  } catch (error) {
+    if (!['EACCES', 'EPERM', 'ENOTEMPTY'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    await shell.run({ argv: ['chmod', '-R', 'u+rwx', '--', path], timeoutMs: 60_000 });
+    await rm(path, { recursive: true, force: true });
+  }
+}
+
+/** Throws CONFIG_INVALID when other users cannot get to the directory: every app would fail with an error that explains nothing. */
+async function checkPassable(directory: string): Promise<void> {
+  for (let path = directory; path !== dirname(path); path = dirname(path)) {
+    if (((await stat(path)).mode & 0o001) !== 0) continue;
+    throw new OperatorError('CONFIG_INVALID', `Other users may not pass ${path}, and apps run as users of their own.`, {
+      hint: 'Install bubblewrap, run the operator as a normal user, or choose a `state.directory` that other users can pass.',
+    });
+  }
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}

@@ -1,0 +1,91 @@
+/** The app's setup command: run once in the sandbox, written to its log, ended with everything that it started. */
+import { OperatorError } from '../../../core/errors.ts';
+import { FAILURE_TAIL_LINES } from '../../../core/limits.ts';
+import { launched, type Launch } from './launch.ts';
+import { LogFile } from './log-files.ts';
+import { processOf } from './process-table.ts';
+import { killTree } from './process-tree.ts';
+
+/** Name of the setup's log among those of the services. */
+export const SETUP_SOURCE = 'setup';
+
+/**
+ * Resolves when the command has ended with status 0. Throws SETUP_FAILED and SETUP_TIMED_OUT with the last lines as detail, and the
+ * signal's reason; in each case nothing of it runs any more.
+ */
+export async function runSetup(
+  launch: Launch,
+  logs: string,
+  options: { readonly timeoutMs: number; readonly signal: AbortSignal },
+): Promise<void> {
+  const { timeoutMs, signal } = options;
+  signal.throwIfAborted();
+  const tail: string[] = [];
+  const log = new LogFile(logs, SETUP_SOURCE, {
+    anew: true,
+    onLine: (line) => {
+      tail.push(line);
+      if (tail.length > FAILURE_TAIL_LINES) tail.shift();
+    },
+  });
+  const end = await endOf(launch, log, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
+  if (end.kind === 'status' && end.status === 0) return log.close();
+  const text = endText(end, timeoutMs, signal.aborted);
+  const detail = tail.join('\n');
+  log.note(text);
+  log.close();
+  signal.throwIfAborted();
+  const code = end.kind === 'aborted' ? 'SETUP_TIMED_OUT' : 'SETUP_FAILED';
+  throw new OperatorError(code, `The setup command ${text}.`, { detail });
+}
+
+type End =
+  | { readonly kind: 'status'; readonly status: number }
+  | { readonly kind: 'signal'; readonly signal: string }
+  | { readonly kind: 'not-started'; readonly why: string }
+  | { readonly kind: 'aborted' };
+
+function endText(end: End, timeoutMs: number, isAborted: boolean): string {
+  switch (end.kind) {
+    case 'status':
+      return `ended with status ${end.status}`;
+    case 'signal':
+      return `was ended by ${end.signal}`;
+    case 'not-started':
+      return `could not be started: ${end.why}`;
+    case 'aborted':
+      return isAborted
+        ? 'was ended, because its work is not needed any more'
+        : `did not end within ${timeoutMs / 1_000} s`;
+  }
+}
+
+async function endOf(launch: Launch, log: LogFile, signal: AbortSignal): Promise<End> {
+  const child = launched(launch);
+  const first = child.pid === undefined ? null : processOf(child.pid);
+  log.follow(child.stdout);
+  log.follow(child.stderr);
+  const onAbort = () => {
+    if (first !== null) killTree(first);
+    // A process outside of the tree may still hold the pipes.
+    child.stdout.destroy();
+    child.stderr.destroy();
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await new Promise<End>((resolve) => {
+      child.once('error', (error) => resolve({ kind: 'not-started', why: error.message }));
+      child.once('exit', () => {
+        // What it left in the background goes with it; a setup is not a place to start services.
+        if (first !== null) killTree(first);
+      });
+      child.once('close', (status, signalName) => {
+        if (signal.aborted) resolve({ kind: 'aborted' });
+        else if (signalName !== null) resolve({ kind: 'signal', signal: signalName });
+        else resolve({ kind: 'status', status: status ?? 1 });
+      });
+    });
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

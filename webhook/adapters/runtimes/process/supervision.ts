@@ -1,0 +1,124 @@
+/** The operator's side of a supervisor: start it, find it again, end it, and end what one that died may have left. */
+import { spawn } from 'node:child_process';
+import { closeSync, openSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { OperatorError } from '../../../core/errors.ts';
+import { STOP_GRACE_MS, SUPERVISOR_START_TIMEOUT_MS } from '../../../core/limits.ts';
+import type { ObservedInstance } from '../../../ports.ts';
+import { MARKER_NAME, type InstanceLayout } from './layout.ts';
+import { ended, isRunning, processesWith, processOf, send, type ProcessIdentity } from './process-table.ts';
+import { killTree } from './process-tree.ts';
+import { readJson, writeJson, type ClaimFile, type RunFile, type StatusFile } from './supervision-files.ts';
+
+const SUPERVISOR = fileURLToPath(new URL('./supervisor.ts', import.meta.url));
+
+/** The supervisor's own grace for its services, and what it needs to do that. */
+const SUPERVISOR_STOP_MS = STOP_GRACE_MS + 3_000;
+
+/** After SIGKILL, until what it held has ended. */
+const LEFTOVERS_TIMEOUT_MS = 5_000;
+
+function supervisorOf(layout: InstanceLayout): ProcessIdentity | null {
+  const claim = readJson(layout.claim) as ClaimFile | null;
+  return claim !== null && isRunning(claim) ? claim : null;
+}
+
+function statusOf(layout: InstanceLayout): StatusFile['services'] {
+  return (readJson(layout.status) as StatusFile | null)?.services ?? [];
+}
+
+/** What runs of the instance, from the supervisor's own words, if that one is alive. */
+export function observeSupervised(layout: InstanceLayout): ObservedInstance {
+  if (supervisorOf(layout) === null) return { name: layout.name, running: false, services: [] };
+  const services = statusOf(layout).map(({ name, state, restarts }) => ({ name, state, restarts }));
+  return { name: layout.name, running: true, services };
+}
+
+/** Whether one supervisor runs, by us or by someone before us, is all the same. Throws START_FAILED. */
+export async function startSupervised(
+  layout: InstanceLayout,
+  run: RunFile,
+  compileCache: string,
+  signal: AbortSignal,
+): Promise<void> {
+  if (supervisorOf(layout) !== null) return;
+  await endLeftovers(layout);
+  writeJson(layout.run, run);
+  const word = await supervisorsWord(layout, compileCache, signal);
+  if (word === 'running' || word === 'taken') return;
+  signal.throwIfAborted();
+  const why = word.startsWith('failed: ') ? word.slice('failed: '.length) : 'its supervisor did not come up';
+  throw new OperatorError('START_FAILED', `The services could not be started: ${why}.`);
+}
+
+/** Starts the supervisor and waits for the one word that it says. Empty when it ended without. */
+async function supervisorsWord(layout: InstanceLayout, compileCache: string, signal: AbortSignal): Promise<string> {
+  const errors = openSync(join(layout.logs, 'supervisor.errors'), 'w', 0o600);
+  // The compile cache keeps the stripped TypeScript: a start then takes 30 ms instead of 70.
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', SUPERVISOR, layout.run], {
+    cwd: layout.root,
+    env: { NODE_COMPILE_CACHE: compileCache },
+    detached: true,
+    stdio: ['ignore', 'ignore', errors, 'pipe'],
+  });
+  closeSync(errors);
+  // It is meant to outlive us.
+  child.unref();
+  const words = child.stdio[3];
+  const ending = new AbortController();
+  try {
+    return await new Promise<string>((resolve) => {
+      let text = '';
+      words?.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      words?.once('end', () => resolve(text.trim()));
+      child.once('error', (error) => resolve(`failed: ${error.message}`));
+      const giveUp = () => {
+        if (child.pid !== undefined) child.kill('SIGTERM');
+        resolve('');
+      };
+      signal.addEventListener('abort', giveUp, { once: true, signal: ending.signal });
+      void sleep(SUPERVISOR_START_TIMEOUT_MS, undefined, { signal: ending.signal, ref: false }).then(giveUp, () => {});
+    });
+  } finally {
+    ending.abort();
+    words?.destroy();
+  }
+}
+
+/** Nothing of the instance runs afterwards: neither its supervisor nor anything that one or a setup left. */
+export async function stopSupervised(layout: InstanceLayout): Promise<void> {
+  const supervisor = supervisorOf(layout);
+  if (supervisor !== null) {
+    send(supervisor, 'SIGTERM');
+    if (!(await ended(supervisor, SUPERVISOR_STOP_MS))) {
+      send(supervisor, 'SIGKILL');
+      await ended(supervisor, LEFTOVERS_TIMEOUT_MS);
+    }
+  }
+  await endLeftovers(layout);
+  for (const path of [layout.claim, layout.status, layout.run]) rmSync(path, { force: true });
+}
+
+/**
+ * Ends whatever was started for the instance and lives without a supervisor. With bubblewrap there is nothing, because that dies with its
+ * parent; without it, and for a setup whose operator was killed, there may be.
+ */
+export async function endLeftovers(layout: InstanceLayout): Promise<void> {
+  const deadline = Date.now() + LEFTOVERS_TIMEOUT_MS;
+  for (let left = leftoversOf(layout); left.length > 0; left = leftoversOf(layout)) {
+    if (Date.now() > deadline) {
+      const pids = left.map((each) => each.pid).join(', ');
+      throw new OperatorError('RUNTIME_FAILED', `Processes of ${layout.name} do not end: ${pids}.`);
+    }
+    for (const each of left) killTree(each);
+    for (const each of left) await ended(each, LEFTOVERS_TIMEOUT_MS);
+  }
+}
+
+function leftoversOf(layout: InstanceLayout): ProcessIdentity[] {
+  const known = statusOf(layout).flatMap(({ process }) => process ?? []);
+  const marked = processesWith(MARKER_NAME, layout.marker);
+  return [...marked, ...known.filter(isRunning)].filter((each) => processOf(each.pid) !== null);
+}

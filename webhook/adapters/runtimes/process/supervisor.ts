@@ -1,0 +1,89 @@
+/**
+ * The process that keeps the services of one instance running: `node supervisor.ts <run.json>`. It belongs to no operator: it lives on
+ * when that one restarts or is killed, and is found again through its claim file. Its services cannot outlive it: each sandbox dies
+ * with its parent, and without sandboxes the next operator finds what is left by its marker.
+ *
+ * It says `running`, `taken` or `failed: …` on descriptor 3, once, and ends on SIGTERM. Light on purpose, because there is one for each
+ * instance: Node's own modules and four small files.
+ */
+import { closeSync, linkSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { setPriority } from 'node:os';
+import { STOP_GRACE_MS } from '../../../core/limits.ts';
+import { isRunning, processOf, type ProcessIdentity } from './process-table.ts';
+import { ServiceKeeper } from './supervised-service.ts';
+import { readJson, writeJson, type RunFile, type StatusFile } from './supervision-files.ts';
+
+/** Below the operator and everything else on the machine: a busy preview must not delay a webhook's answer. */
+const NICENESS = 5;
+
+const runPath = process.argv[2] ?? '';
+const run = JSON.parse(readFileSync(runPath, 'utf8')) as RunFile;
+
+function tellOperator(word: string): void {
+  try {
+    writeSync(3, `${word}\n`);
+    closeSync(3);
+  } catch {
+    // It has gone in the meantime. The next one finds us by the claim.
+  }
+}
+
+/** Whether we are the one supervisor. A link either makes the file or fails, whoever else tries; a claim of the dead does not count. */
+function hasClaimed(self: ProcessIdentity): boolean {
+  const own = `${run.claim}.${process.pid}`;
+  writeJson(own, self);
+  try {
+    for (let attempt = 0; attempt < 3; attempt += 1) {
+      try {
+        linkSync(own, run.claim);
+        return true;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      }
+      const other = readJson(run.claim) as ProcessIdentity | null;
+      if (other !== null && isRunning(other)) return false;
+      // Moved away, not deleted: should another one have claimed in this instant, it notices at its next look.
+      renameSync(run.claim, `${run.claim}.dead`);
+    }
+    return false;
+  } finally {
+    rmSync(own, { force: true });
+  }
+}
+
+const self = processOf(process.pid);
+if (self === null || !hasClaimed(self)) {
+  tellOperator('taken');
+  process.exit(0);
+}
+
+setPriority(NICENESS);
+let stopping: Promise<void> | null = null;
+
+function saveStatus(): void {
+  writeJson(run.status, { services: keepers.map((keeper) => keeper.status) } satisfies StatusFile);
+}
+
+const keepers = run.services.map((service) => new ServiceKeeper(service, run.logs, saveStatus));
+
+async function stop(): Promise<void> {
+  await Promise.all(keepers.map((keeper) => keeper.stop(STOP_GRACE_MS)));
+  saveStatus();
+  rmSync(run.claim, { force: true });
+  process.exit(0);
+}
+
+function stopOnce(): void {
+  stopping ??= stop();
+}
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stopOnce);
+
+try {
+  await Promise.all(keepers.map((keeper) => keeper.start()));
+  saveStatus();
+  tellOperator('running');
+} catch (error) {
+  tellOperator(`failed: ${error instanceof Error ? error.message : String(error)}`);
+  stopOnce();
+}
