@@ -140,6 +140,8 @@ interface AskOptions {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string | string[]>>;
   readonly body?: string | Buffer;
+  /** How to read the answer's body; latin1 keeps every byte. */
+  readonly encoding?: 'utf8' | 'latin1';
 }
 
 /** One request with a connection of its own. `host` is the Host header, word for word. */
@@ -163,7 +165,7 @@ export function ask(port: number, host: string, options: AskOptions = {}): Promi
         resolve({
           status: response.statusCode ?? 0,
           headers: response.headers,
-          body: Buffer.concat(chunks).toString(),
+          body: Buffer.concat(chunks).toString(options.encoding),
         }),
       );
     });
@@ -171,14 +173,22 @@ export function ask(port: number, host: string, options: AskOptions = {}): Promi
   });
 }
 
-/** Sends bytes and returns all that comes back until the other side closes. */
-export function askRaw(port: number, bytes: string | Buffer): Promise<string> {
+/** Sends bytes and returns all that comes back until the other side closes; it is an error when that takes longer than it ever should. */
+export function askRaw(port: number, bytes: string | Buffer, limitMs = 5_000): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = connect(port, '127.0.0.1', () => socket.write(bytes));
     const chunks: Buffer[] = [];
+    const reply = () => Buffer.concat(chunks).toString('latin1');
+    const socket = connect(port, '127.0.0.1', () => socket.write(bytes));
+    const limit = setTimeout(() => {
+      socket.destroy();
+      reject(new Error(`still open after ${JSON.stringify(bytes.toString())}: ${JSON.stringify(reply())}`));
+    }, limitMs);
     socket.on('data', (chunk) => chunks.push(chunk));
     socket.once('error', reject);
-    socket.once('close', () => resolve(Buffer.concat(chunks).toString('latin1')));
+    socket.once('close', () => {
+      clearTimeout(limit);
+      resolve(reply());
+    });
   });
 }
 

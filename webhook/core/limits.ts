@@ -83,8 +83,8 @@ export const GATEWAY_HEADERS_TIMEOUT_MS = 10_000;
 /** A connection of the gateway on which nothing moves for so long is closed. Apps that stream keep-alives send one every 15–60 s. */
 export const GATEWAY_IDLE_MS = 5 * 60_000;
 
-/** An app has this long to accept a WebSocket; a development server that compiles first takes its time. */
-export const GATEWAY_UPGRADE_TIMEOUT_MS = 60_000;
+/** An app that runs accepts a connection of its own host at once; one whose container hangs never does. */
+export const GATEWAY_CONNECT_TIMEOUT_MS = 5_000;
 
 /** When the operator stops, requests in flight have this long; systemd and people wait for it. */
 export const GATEWAY_CLOSE_GRACE_MS = 2_000;

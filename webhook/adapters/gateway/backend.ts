@@ -2,38 +2,22 @@
  * One instance as the gateway sees it: where its ports are answered, the connections that are kept open to it, and how much of it is
  * in flight. A switch makes a new backend answer; the old one lives on here until its last request, stream or WebSocket has ended.
  */
-import { Agent } from 'node:http';
-import type { Duplex } from 'node:stream';
-import type { Upstream, Upstreams } from '../../core/preview.ts';
+import { buildConnector, Client, Pool, type Dispatcher } from 'undici';
+import { GATEWAY_CONNECT_TIMEOUT_MS } from '../../core/limits.ts';
 import type { InstanceName } from '../../core/names.ts';
+import type { Upstream, Upstreams } from '../../core/preview.ts';
 
-/** Connections kept for the next request, until the backend is retired. */
-class KeptConnections extends Agent {
-  #isRetired = false;
-
-  constructor() {
-    super({ keepAlive: true, maxFreeSockets: 64 });
-  }
-
-  /** The documented hook of http.Agent: a false answer closes the connection instead of keeping it. @types/node calls it void. */
-  override keepSocketAlive(socket: Duplex): boolean {
-    return !this.#isRetired && (super.keepSocketAlive(socket) as unknown as boolean);
-  }
-
-  retire(): void {
-    this.#isRetired = true;
-    for (const sockets of Object.values(this.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
-  }
-
-  revive(): void {
-    this.#isRetired = false;
-  }
-}
+const OPTIONS = {
+  connect: buildConnector({ timeout: GATEWAY_CONNECT_TIMEOUT_MS }),
+  // How long an app may think or fall silent is its own affair; the client's connection has the limit (front-door.ts).
+  headersTimeout: 0,
+  bodyTimeout: 0,
+} as const;
 
 export class Backend {
   readonly instance: InstanceName;
   readonly upstreams: Upstreams;
-  readonly connections = new KeptConnections();
+  readonly #kept = new Map<Upstream, Pool>();
   #inFlight = 0;
   #onIdle: (() => void) | null = null;
 
@@ -63,9 +47,27 @@ export class Backend {
     };
   }
 
+  /** Sends a request on a connection that is kept for the next one, or on one of its own. Whatever happens, the handler is told. */
+  dispatch(
+    upstream: Upstream,
+    connection: 'kept' | 'own',
+    request: Dispatcher.DispatchOptions,
+    handler: Dispatcher.DispatchHandler,
+  ): void {
+    // A request that was on its way to us while the backend was retired must not open a pool again.
+    if (connection === 'kept' && this.#onIdle === null) {
+      this.#poolOf(upstream).dispatch(request, handler);
+      return;
+    }
+    const client = new Client(originOf(upstream), OPTIONS);
+    client.dispatch(request, handler);
+    closeQuietly(client);
+  }
+
   /** No new requests: idle connections are closed now, others after their answer. `onIdle` is called when nothing is in flight. */
   retire(onIdle: () => void): void {
-    this.connections.retire();
+    for (const pool of this.#kept.values()) closeQuietly(pool);
+    this.#kept.clear();
     this.#onIdle = onIdle;
     if (this.#inFlight === 0) onIdle();
   }
@@ -73,8 +75,24 @@ export class Backend {
   /** Answers again: a rollback to it before it was idle. */
   revive(): void {
     this.#onIdle = null;
-    this.connections.revive();
   }
+
+  #poolOf(upstream: Upstream): Pool {
+    const known = this.#kept.get(upstream);
+    if (known !== undefined) return known;
+    const pool = new Pool(originOf(upstream), OPTIONS);
+    this.#kept.set(upstream, pool);
+    return pool;
+  }
+}
+
+function originOf(upstream: Upstream): string {
+  return `http://${upstream.address}:${upstream.port}`;
+}
+
+/** Lets what is running end; what is idle is closed. The requests themselves have been told of any error. */
+function closeQuietly(dispatcher: Dispatcher): void {
+  dispatcher.close().catch(() => undefined);
 }
 
 export function isSameBackend(backend: Backend, instance: InstanceName, upstreams: Upstreams): boolean {

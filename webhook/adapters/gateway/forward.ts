@@ -1,16 +1,17 @@
 /**
- * Passing requests and WebSockets on to an instance, through httpxy. What is ours here: which headers pass, which connection a request
- * takes, when it is tried again, and that an app that is away becomes a 502 and nothing worse.
+ * Passing requests and WebSockets on to an instance, with undici as the client of the app (docs/decisions says why). What is ours here:
+ * which headers pass, which connection a request takes, when it is sent again, and that an app that is away becomes a 502 and nothing
+ * worse.
  */
-import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
+import { ServerResponse, type IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import { createProxyServer } from 'httpxy';
-import { GATEWAY_UPGRADE_TIMEOUT_MS } from '../../core/limits.ts';
+import type { Duplex } from 'node:stream';
+import type { Dispatcher } from 'undici';
 import type { Upstream } from '../../core/preview.ts';
 import type { Log } from '../../ports.ts';
 import type { Backend } from './backend.ts';
-import { isRepeatable, prepareRequestHeaders, prepareResponseHeaders } from './forwarded-headers.ts';
-import { answer, answerOnSocket, APP_AWAY } from './own-answers.ts';
+import { hasBody, isRepeatable, requestHeaders, responseHeaders } from './forwarded-headers.ts';
+import { answer, APP_AWAY } from './own-answers.ts';
 
 export interface Destination {
   readonly backend: Backend;
@@ -19,147 +20,177 @@ export interface Destination {
   readonly target: string;
 }
 
-export interface Forwarder {
-  /**
-   * Answers the request from the destination. A repeatable request whose connection broke before any answer is sent once more, to
-   * where `lookUp` then says: after a switch that is the next instance.
-   */
-  request(
-    request: IncomingMessage,
-    response: ServerResponse,
-    first: Destination,
-    lookUp: () => Destination | null,
-  ): void;
-  /** Joins the client's socket to the app's, or passes on the app's refusal. */
-  upgrade(request: IncomingMessage, socket: Socket, head: Buffer, destination: Destination): void;
-}
-
 /** How long a client that was told goodbye may keep its half of an upgraded connection. */
 const HALF_CLOSED_MS = 10_000;
 
-export function createForwarder(options: { scheme: 'http' | 'https'; log: Log }): Forwarder {
-  const { scheme, log } = options;
-  /** Requests whose client wants no further answer on its connection. */
-  const wantsClose = new WeakSet<IncomingMessage>();
-  const requests = createProxyServer({});
-  requests.on('proxyRes', (upstreamResponse, request) => {
-    const isLast = wantsClose.has(request);
-    prepareResponseHeaders(upstreamResponse.headers);
-    upstreamResponse.headers.connection = isLast ? 'close' : 'keep-alive';
+/** One request of a client and what it takes to answer it from an app. */
+export interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** The client's socket and what came on it after the head, where the client asks for a WebSocket. */
+  readonly upgrade: { readonly socket: Socket; readonly head: Buffer } | null;
+  readonly scheme: 'http' | 'https';
+  readonly log: Log;
+}
+
+/**
+ * Answers the exchange from the destination. A repeatable request whose connection broke before any answer is sent once more, to where
+ * `lookUp` then says: after a switch that is the next instance.
+ */
+export function forward(exchange: Exchange, destination: Destination, lookUp: () => Destination | null): void {
+  const isKept = exchange.upgrade === null && isRepeatable(exchange.request);
+  send(exchange, destination, isKept ? 'kept' : 'own', (error) => {
+    const { response, log } = exchange;
+    if (response.destroyed) return;
+    log.debug({ instance: destination.backend.instance, reason: error.message }, 'the app did not answer');
+    const again = isKept && isBroken(error) && !response.headersSent ? lookUp() : null;
+    if (again === null) fail(exchange);
+    else send(exchange, again, 'own', () => fail(exchange));
   });
-  // A client that went away: httpxy has ended the request to the app, and there is nobody to tell.
-  requests.on('econnreset', () => undefined);
+}
 
-  async function send(
-    request: IncomingMessage,
-    response: ServerResponse,
-    destination: Destination,
-    headers: Record<string, string>,
-    isKept: boolean,
-  ): Promise<void> {
-    const leave = destination.backend.enter();
-    response.once('close', leave);
-    request.url = destination.target;
-    try {
-      await requests.web(request, response, {
-        target: { protocol: 'http:', host: destination.upstream.address, port: destination.upstream.port },
-        agent: isKept ? destination.backend.connections : false,
-        headers: isKept ? { ...headers, connection: 'keep-alive' } : headers,
-      });
-    } catch (error) {
-      response.off('close', leave);
-      leave();
-      throw error;
-    }
+/** A response on the bare socket of an upgrade request, for everything that is not the upgrade itself. */
+export function responseOn(socket: Socket, request: IncomingMessage): ServerResponse {
+  const response = new ServerResponse(request);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket);
+  response.once('finish', () => {
+    response.detachSocket(socket);
+    // As http.Server does once it has let go of the socket.
+    response.emit('close');
+    socket.end();
+    socket.setTimeout(HALF_CLOSED_MS, () => socket.destroy());
+  });
+  return response;
+}
+
+function fail(exchange: Exchange): void {
+  const { request, response } = exchange;
+  if (response.headersSent) {
+    // Cut short: the client sees that its answer is not whole.
+    response.destroy();
+    return;
   }
+  // What is left of the request's body will not be read.
+  if (!request.complete) response.shouldKeepAlive = false;
+  answer(request, response, APP_AWAY);
+}
 
-  async function forward(
-    request: IncomingMessage,
-    response: ServerResponse,
-    first: Destination,
-    lookUp: () => Destination | null,
-  ): Promise<void> {
-    const repeatable = isRepeatable(request);
-    if (!response.shouldKeepAlive) wantsClose.add(request);
-    const headers = prepareRequestHeaders(request, scheme);
-    try {
-      await send(request, response, first, headers, repeatable);
-    } catch (error) {
-      const again = repeatable && hasBroken(error) && !hasBegun(response) ? lookUp() : null;
-      if (again === null) throw error;
-      await send(request, response, again, headers, false);
-    }
-  }
-
-  function upgrade(request: IncomingMessage, socket: Socket, head: Buffer, destination: Destination): void {
-    const leave = destination.backend.enter();
-    socket.once('close', leave);
-    let hasAnswer = false;
-    const proxy = createProxyServer({});
-    proxy.on('proxyReqWs', (upstreamRequest: ClientRequest) => {
-      upstreamRequest.once('response', (upstreamResponse) => {
-        hasAnswer = true;
-        upstreamResponse.headers['x-robots-tag'] = 'noindex';
-      });
-      upstreamRequest.once('upgrade', (_response, upstreamSocket: Socket) => {
-        hasAnswer = true;
-        joinEnds(socket, upstreamSocket);
-      });
-      // A client that leaves while the app still thinks about it.
-      socket.once('close', () => upstreamRequest.destroy());
-    });
-    proxy.on('error', (error) => {
-      log.debug({ instance: destination.backend.instance, reason: error.message }, 'upgrade failed');
-      if (hasAnswer) socket.destroy();
-      else answerOnSocket(socket, APP_AWAY);
-    });
-    const headers = prepareRequestHeaders(request, scheme);
-    request.url = destination.target;
-    request.headers.upgrade = 'websocket';
-    const forwarded = proxy.ws(
-      request,
-      socket,
-      {
-        target: { protocol: 'http:', host: destination.upstream.address, port: destination.upstream.port },
-        agent: false,
-        upgradeTimeout: GATEWAY_UPGRADE_TIMEOUT_MS,
-        headers: { ...headers, connection: 'Upgrade' },
-      },
-      head,
-    );
-    // Errors have gone to the listener above.
-    forwarded.catch(() => undefined);
-  }
-
-  return {
-    request(request, response, first, lookUp) {
-      forward(request, response, first, lookUp).catch((error: unknown) => {
-        const reason = error instanceof Error ? error.message : String(error);
-        log.debug({ instance: first.backend.instance, reason }, 'the app did not answer');
-        if (hasBegun(response)) response.destroy();
-        else answer(request, response, APP_AWAY);
-      });
+function send(exchange: Exchange, to: Destination, connection: 'kept' | 'own', onError: (error: Error) => void): void {
+  const { request, response, upgrade, scheme } = exchange;
+  const leave = to.backend.enter();
+  const handler = new Answering(exchange, leave, onError);
+  to.backend.dispatch(
+    to.upstream,
+    connection,
+    {
+      method: request.method ?? 'GET',
+      path: to.target,
+      headers: requestHeaders(request, scheme),
+      body: hasBody(request) ? request : null,
+      upgrade: upgrade === null ? null : 'websocket',
     },
-    upgrade,
-  };
+    handler,
+  );
+  response.once('close', () => handler.onClientGone());
 }
 
-/** The connection was closed under a request that the app may never have seen. */
-function hasBroken(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNREFUSED';
+/** Writes what the app answers to the client, as fast as the client takes it. Informational answers (1xx) and trailers are left out. */
+class Answering implements Dispatcher.DispatchHandler {
+  readonly #exchange: Exchange;
+  readonly #leave: () => void;
+  readonly #onError: (error: Error) => void;
+  #controller: Dispatcher.DispatchController | null = null;
+  #isUpgraded = false;
+  #isOver = false;
+
+  constructor(exchange: Exchange, leave: () => void, onError: (error: Error) => void) {
+    this.#exchange = exchange;
+    this.#leave = leave;
+    this.#onError = onError;
+  }
+
+  onClientGone(): void {
+    if (this.#isUpgraded) return;
+    if (!this.#isOver) this.#controller?.abort(new Error('the client is gone'));
+    this.#leave();
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#exchange.response.destroyed) controller.abort(new Error('the client is gone'));
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _headers: unknown,
+    message?: string,
+  ): void {
+    if (status < 200) return;
+    const { response } = this.#exchange;
+    const raw = (controller.rawHeaders ?? []) as Buffer[];
+    response.writeHead(status, message ?? '', responseHeaders(raw));
+    response.on('drain', () => controller.resume());
+    // The head of a stream that is silent at first goes out now; any other leaves together with the body.
+    process.nextTick(() => {
+      if (!this.#isOver && !response.destroyed) response.flushHeaders();
+    });
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (!this.#exchange.response.write(chunk)) controller.pause();
+  }
+
+  onResponseEnd(): void {
+    this.#isOver = true;
+    this.#exchange.response.end();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#isOver = true;
+    this.#leave();
+    this.#onError(error);
+  }
+
+  onRequestUpgrade(controller: Dispatcher.DispatchController, status: number, _headers: unknown, app: Duplex): void {
+    const { response, upgrade } = this.#exchange;
+    if (upgrade === null) throw new Error('the app upgraded a request that did not ask for it');
+    const { socket, head } = upgrade;
+    this.#isOver = true;
+    this.#isUpgraded = true;
+    response.detachSocket(socket);
+    socket.once('close', this.#leave);
+    const raw = (controller.rawHeaders ?? []) as Buffer[];
+    socket.write(upgradeHead(status, responseHeaders(raw)), 'latin1');
+    join(socket, head, app as Socket);
+  }
 }
 
-function hasBegun(response: ServerResponse): boolean {
-  return response.headersSent || response.destroyed;
+function upgradeHead(status: number, headers: readonly string[]): string {
+  let text = `HTTP/1.1 ${status} Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n`;
+  for (let at = 0; at < headers.length; at += 2) text += `${headers[at]}: ${headers[at + 1]}\r\n`;
+  return `${text}\r\n`;
 }
 
-/** When one end is gone the other goes too; httpxy's pipes alone would leave it waiting. */
-function joinEnds(client: Socket, app: Socket): void {
+/** From now on bytes go both ways; when one end is gone the other goes too. */
+function join(client: Socket, head: Buffer, app: Socket): void {
+  for (const socket of [client, app]) {
+    socket.setTimeout(0);
+    socket.setNoDelay(true);
+    socket.on('error', () => undefined);
+  }
+  if (head.length > 0) client.unshift(head);
+  client.pipe(app).pipe(client);
   client.once('close', () => app.destroy());
   app.once('close', () => {
-    if (app.errored !== null && app.errored !== undefined) client.destroy();
-    else client.end();
+    client.end();
     client.setTimeout(HALF_CLOSED_MS, () => client.destroy());
   });
+}
+
+/** The connection was closed or refused under a request that the app may never have seen. */
+function isBroken(error: Error): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNREFUSED';
 }

@@ -7,7 +7,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { GATEWAY_CLOSE_GRACE_MS, GATEWAY_HEADERS_TIMEOUT_MS, GATEWAY_IDLE_MS } from '../../core/limits.ts';
 import type { Slug } from '../../core/names.ts';
 import type { Log } from '../../ports.ts';
-import { createForwarder, type Destination } from './forward.ts';
+import { forward, responseOn, type Destination, type Exchange } from './forward.ts';
 import { absoluteTarget, requestedHost } from './host-label.ts';
 import { matchRoute } from './match-route.ts';
 import {
@@ -67,7 +67,6 @@ export async function openFrontDoor(options: FrontDoorOptions, table: RouteTable
 
 function serve(options: FrontDoorOptions, table: RouteTable): Server {
   const { domain, scheme, log } = options;
-  const forwarder = createForwarder({ scheme, log });
 
   function directionOf(request: IncomingMessage, target: string): Direction {
     const host = requestedHost(request.headers.host ?? '', domain);
@@ -77,27 +76,17 @@ function serve(options: FrontDoorOptions, table: RouteTable): Server {
     return directionWithin(live, target);
   }
 
-  function onRequest(request: IncomingMessage, response: ServerResponse): void {
+  function handle(request: IncomingMessage, response: ServerResponse, upgrade: Exchange['upgrade']): void {
     const target = acceptedTarget(request);
-    const direction = target === null ? { own: BAD_REQUEST } : directionOf(request, target);
-    if (target === null || 'own' in direction)
-      answer(request, response, 'own' in direction ? direction.own : BAD_REQUEST);
-    else if ('waiting' in direction) void showStatus(request, response, direction.waiting, options);
-    else if ('redirect' in direction)
-      response.writeHead(307, { location: direction.redirect, 'content-length': 0, 'x-robots-tag': 'noindex' }).end();
-    else
-      forwarder.request(request, response, direction, () => {
-        const again = directionOf(request, target);
-        return 'backend' in again ? again : null;
-      });
-  }
-
-  function onUpgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
-    const target = acceptedTarget(request);
-    const direction = target === null ? { own: BAD_REQUEST } : directionOf(request, target);
-    if ('backend' in direction) forwarder.upgrade(request, socket, head, direction);
-    else if ('own' in direction) answerOnSocket(socket, direction.own);
-    else answerOnSocket(socket, 'waiting' in direction ? NOT_UP_YET : NO_SUCH_PATH);
+    if (target === null) return answer(request, response, BAD_REQUEST);
+    const direction = directionOf(request, target);
+    if ('own' in direction) return answer(request, response, direction.own);
+    if ('waiting' in direction) return void showStatus(request, response, direction.waiting, options);
+    if ('redirect' in direction) return redirect(response, direction.redirect);
+    forward({ request, response, upgrade, scheme, log }, direction, () => {
+      const again = directionOf(request, target);
+      return 'backend' in again ? again : null;
+    });
   }
 
   const server = createServer({
@@ -114,11 +103,19 @@ function serve(options: FrontDoorOptions, table: RouteTable): Server {
       request.method === 'GET' && request.headers.upgrade?.toLowerCase() === 'websocket',
   });
   server.timeout = GATEWAY_IDLE_MS;
-  server.on('request', onRequest);
-  server.on('upgrade', onUpgrade);
+  server.on('request', (request, response) => handle(request, response, null));
+  server.on('upgrade', (request, socket: Socket, head) => {
+    socket.on('error', () => undefined);
+    handle(request, responseOn(socket, request), { socket, head });
+  });
   server.on('connect', (_request, socket) => answerOnSocket(socket, BAD_REQUEST));
   server.on('clientError', (_error, socket) => answerOnSocket(socket, BAD_REQUEST));
   return server;
+}
+
+function redirect(response: ServerResponse, location: string): void {
+  response.writeHead(307, { location, 'content-length': 0, 'x-robots-tag': 'noindex' });
+  response.end();
 }
 
 function directionWithin(live: LiveHost, target: string): Direction {

@@ -66,7 +66,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       const host = `${label}.${options.domain}${isDefault ? '' : `:${publicPort}`}`;
       return { host, url: `${options.scheme}://${host}` };
     },
-    close: () => door.close(),
+    async close() {
+      await door.close();
+      table.close();
+    },
   };
 }
 

@@ -45,8 +45,8 @@ function literal(path: string): string {
   return path.endsWith('/*') ? path.slice(0, -1) : path;
 }
 
-/** "/x/y?z" below "/x/" is "/y?z"; "/x?z" at exactly "/x" is "/?z". */
+/** "/x/y?z" below "/x/" is "/y?z"; "/x?z" at exactly "/x" is "/?z". Slashes that the client doubled stay doubled. */
 function stripped(target: string, prefix: string): string {
-  const rest = target.slice(prefix.length);
+  const rest = target.slice(prefix.endsWith('/') ? prefix.length - 1 : prefix.length);
   return rest.startsWith('/') ? rest : `/${rest}`;
 }

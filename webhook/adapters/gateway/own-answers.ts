@@ -57,6 +57,8 @@ export function wantsPage(request: IncomingMessage): boolean {
 /** Answers with a page or one line of text, whichever fits the request. */
 export function answer(request: IncomingMessage, response: ServerResponse, own: OwnAnswer): void {
   const isPage = wantsPage(request);
+  // Who cannot say what they want is not asked again on the same connection.
+  if (own.status === 400) response.shouldKeepAlive = false;
   const body = isPage ? pageOf(own) : `${own.text}\n`;
   response.writeHead(own.status, {
     ...OWN_HEADERS,

@@ -62,6 +62,11 @@ export class RouteTable {
     this.#previews.delete(slug);
   }
 
+  /** Lets go of every connection to an app that is not in use. */
+  close(): void {
+    for (const known of this.#backends.values()) for (const backend of known.values()) backend.retire(() => undefined);
+  }
+
   #dropHosts(slug: Slug): void {
     for (const { label } of this.#previews.get(slug)?.hosts ?? []) this.#hosts.delete(label);
   }
