@@ -5,9 +5,13 @@
     ../profiles/hardened.nix
     ../profiles/hetzner-cloud.nix
     ../profiles/all-in-one.nix
+    # Disks, network and your key, as the installer knows them too.
+    (import ../../initial-install/host-from-file.nix {
+      name = "berth-2";
+      file = ../../initial-install/hosts.example.toml;
+    })
   ];
 
-  networking.hostName = "berth-1";
   system.stateVersion = "26.05";
 
   berth = {
@@ -15,8 +19,6 @@
     webhookHost = "hooks.example.com";
     dashboardHost = "berth.example.com";
     repositories = [ "acme/shop" ];
-    adminKeys = [ "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExampleEx you@laptop" ];
-    uplink = "enp1s0";
     ingress.tls.dns = {
       provider = "hetzner";
       credentialsFile = "/var/secrets/dns.env";
@@ -30,11 +32,5 @@
       github-webhook-secret = "/var/secrets/github-webhook-secret";
       github-app-private-key = "/var/secrets/github-app.pem";
     };
-  };
-
-  boot.loader.grub.devices = [ "/dev/sda" ];
-  fileSystems."/" = {
-    device = "/dev/disk/by-label/root";
-    fsType = "ext4";
   };
 }
