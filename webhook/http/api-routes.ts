@@ -39,6 +39,13 @@ const logsQuery = z.strictObject({
 
 /** Registers every route. What is thrown is answered by the server's error handler. */
 export function apiRoutes(app: FastifyInstance, op: Operator): void {
+  lookingRoutes(app, op);
+  askingRoutes(app, op);
+  followingRoutes(app, op);
+}
+
+/** Routes that read and change nothing. */
+function lookingRoutes(app: FastifyInstance, op: Operator): void {
   app.get('/previews', async () => {
     const records = await op.store.list();
     return { previews: records.map((record) => previewView(record, (label) => op.routes.addressOf(label).url)) };
@@ -46,6 +53,16 @@ export function apiRoutes(app: FastifyInstance, op: Operator): void {
 
   app.get('/previews/:slug', async (request) => ({ preview: detailOf(op, await named(op, request)) }));
 
+  app.get('/previews/:slug/plan', async (request, reply): Promise<PlanView> => {
+    const record = await named(op, request);
+    const look = await lookAtPreview(op, record, signalOf(reply));
+    const steps = explainPlan(planFor(look.desired, record, look.world, op.clock.now()));
+    return { wanted: look.problem === null ? wantedText(look.desired) : `unknown: ${look.problem.message}`, steps };
+  });
+}
+
+/** Routes by which something is asked for. */
+function askingRoutes(app: FastifyInstance, op: Operator): void {
   app.post('/previews', async (request, reply) => {
     const body = parsed(createBody, request.body, 'the body');
     const asked = await createPreview(op, body, signalOf(reply));
@@ -74,13 +91,14 @@ export function apiRoutes(app: FastifyInstance, op: Operator): void {
     return reply.code(202).send(asked);
   });
 
-  app.get('/previews/:slug/plan', async (request, reply): Promise<PlanView> => {
-    const record = await named(op, request);
-    const look = await lookAtPreview(op, record, signalOf(reply));
-    const steps = explainPlan(planFor(look.desired, record, look.world, op.clock.now()));
-    return { wanted: look.problem === null ? wantedText(look.desired) : `unknown: ${look.problem.message}`, steps };
+  app.post('/doctor', async (request, reply) => {
+    const { fix } = parsed(doctorBody, request.body, 'the body');
+    return examine(op, fix, signalOf(reply));
   });
+}
 
+/** Routes that answer with lines for as long as there are some. */
+function followingRoutes(app: FastifyInstance, op: Operator): void {
   app.get('/previews/:slug/logs', async (request, reply) => {
     const query = parsed(logsQuery, request.query, 'the query');
     const instance = instanceToRead(await named(op, request));
@@ -96,11 +114,6 @@ export function apiRoutes(app: FastifyInstance, op: Operator): void {
       reply,
       watchLines(op, () => op.store.load(key), signalOf(reply)),
     );
-  });
-
-  app.post('/doctor', async (request, reply) => {
-    const { fix } = parsed(doctorBody, request.body, 'the body');
-    return examine(op, fix, signalOf(reply));
   });
 }
 
