@@ -28,8 +28,8 @@ export interface Evaluator {
 
 /** What is missing for a real evaluation, as one sentence for the skip message, or the evaluator. */
 export function findEvaluator(env: NodeJS.ProcessEnv = process.env): Evaluator | string {
-  const nixInstantiate = env['NIX_INSTANTIATE'] ?? findOnPath('nix-instantiate', env['PATH'] ?? '');
-  if (nixInstantiate === undefined) return 'needs Nix: put nix-instantiate on PATH or its path in NIX_INSTANTIATE';
+  const nixInstantiate = findNixInstantiate(env);
+  if (nixInstantiate === undefined) return 'needs Nix: put nix-instantiate on PATH, or see npm run nix-beside';
   const nixpkgs = env['NIXPKGS'];
   if (nixpkgs === undefined) return 'needs a nixpkgs tree: set NIXPKGS to its path';
   if (!existsSync(join(nixpkgs, 'nixos', 'lib', 'eval-config.nix'))) return `NIXPKGS=${nixpkgs} holds no nixpkgs tree`;
@@ -38,11 +38,12 @@ export function findEvaluator(env: NodeJS.ProcessEnv = process.env): Evaluator |
   return { nixInstantiate, nixpkgs, disko };
 }
 
-function findOnPath(program: string, path: string): string | undefined {
-  return path
-    .split(':')
-    .map((folder) => join(folder, program))
-    .find((file) => existsSync(file));
+/** NIX_INSTANTIATE, else what is on PATH; undefined when there is neither. */
+export function findNixInstantiate(env: NodeJS.ProcessEnv = process.env): string | undefined {
+  const folders = (env['PATH'] ?? '').split(':');
+  return (
+    env['NIX_INSTANTIATE'] ?? folders.map((folder) => join(folder, 'nix-instantiate')).find((file) => existsSync(file))
+  );
 }
 
 /**
