@@ -170,7 +170,8 @@ async function showStatus(
 function listening(server: Server, options: Pick<FrontDoorOptions, 'host' | 'port'>): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ host: options.host, port: options.port }, () => {
+    // Node's own backlog is 511: a burst of more new connections while we are busy would be reset. 4,096 is Linux' own limit (since 5.4).
+    server.listen({ host: options.host, port: options.port, backlog: 4_096 }, () => {
       server.off('error', reject);
       resolve();
     });
