@@ -8,6 +8,8 @@ import type { Operator } from '../ports.ts';
 import { lookAtPreview } from '../reconcile/observe.ts';
 import { findOrphans, type Orphan } from '../reconcile/sweep.ts';
 
+const WITH_ARTICLE = { instance: 'an instance', database: 'a database', route: 'a route' } as const;
+
 /** Previews that are looked at side by side: each is one request to GitHub. */
 const LOOKS_AT_ONCE = 8;
 
@@ -24,7 +26,11 @@ export async function examine(op: Operator, fix: boolean, signal: AbortSignal): 
 }
 
 async function examineOrphan(orphan: Orphan, fix: boolean): Promise<DoctorFinding> {
-  const found = { kind: 'orphan', about: orphan.name, message: `a ${orphan.kind} that belongs to no preview` } as const;
+  const found = {
+    kind: 'orphan',
+    about: orphan.name,
+    message: `${WITH_ARTICLE[orphan.kind]} that belongs to no preview`,
+  } as const;
   if (!fix) return { ...found, fix: `remove the ${orphan.kind}` };
   try {
     await orphan.remove();

@@ -1,29 +1,28 @@
 /** Completion: prints the script for a shell, and answers what that script asks at each press of the tab key. */
 import tab from '@bomb.sh/tab';
+import { OperatorError } from '../../core/errors.ts';
 import type { PreviewView } from '../../core/preview-view.ts';
 import { operatorApi } from '../operator-api.ts';
 import { COMMANDS, COMMON_OPTIONS, EXIT, OPTIONS, type ExitStatus, type OptionSpec } from './command-table.ts';
-import { Output } from './output.ts';
 import { socketPath } from './socket-path.ts';
 
 const SHELLS = ['bash', 'zsh', 'fish', 'powershell'];
 
-/** `preview complete <shell>` and, called by the script that it prints, `preview complete -- <words>`. */
-export async function complete(words: readonly string[]): Promise<ExitStatus> {
-  const [shell = ''] = words;
-  if (shell === '--') {
-    const typed = words.slice(1);
-    declareCommands(await slugs(typed));
-    tab.parse([...typed]);
-    return EXIT.ok;
+/** `preview complete <shell>`: the script to source. Throws BAD_REQUEST for a shell that there is none for. */
+export function printCompletion(shell = ''): ExitStatus {
+  if (!SHELLS.includes(shell)) {
+    const hint = `There are: ${SHELLS.join(', ')}.`;
+    throw new OperatorError('BAD_REQUEST', `There is no completion for '${shell.slice(0, 64)}'.`, { hint });
   }
-  if (SHELLS.includes(shell) && words.length === 1) {
-    tab.setup('preview', 'preview', shell);
-    return EXIT.ok;
-  }
-  const message = shell === '' ? 'preview complete needs <shell>.' : `No completion for '${shell.slice(0, 64)}'.`;
-  await new Output(false).error({ code: 'BAD_REQUEST', message, hint: `There are: ${SHELLS.join(', ')}.` });
-  return EXIT.usage;
+  tab.setup('preview', 'preview', shell);
+  return EXIT.ok;
+}
+
+/** `preview complete -- <words>`: what may follow the words that stand on the line so far. */
+export async function answerCompletion(typed: readonly string[]): Promise<ExitStatus> {
+  declareCommands(await slugs(typed));
+  tab.parse([...typed]);
+  return EXIT.ok;
 }
 
 function declareCommands(names: readonly string[]): void {

@@ -54,7 +54,9 @@ export class Output {
   async error({ code, message, hint }: Pick<OperatorError, 'code' | 'message' | 'hint'>): Promise<void> {
     await this.document({ error: { code, message, hint } });
     if (this.isJson) return;
-    process.stderr.write(`${painted({ tone: 'red', text: '[ERROR]' }, process.stderr)} ${printable(message)}\n`);
+    process.stderr.write(
+      `${painted({ tone: 'red', text: '[ERROR]' }, process.stderr)} ${printable(message).replaceAll('\n', '\\n')}\n`,
+    );
     if (hint !== '') process.stderr.write(`        ${printable(hint)}\n`);
   }
 

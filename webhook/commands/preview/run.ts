@@ -32,13 +32,14 @@ const RUNNERS: Readonly<Record<string, () => Promise<CommandRunner>>> = {
 /** Runs what was typed and says how it ended. Never throws; whatever goes wrong is printed with its way out. */
 export async function run(argv: readonly string[]): Promise<ExitStatus> {
   // Completion has a grammar of its own: the words after `--` are what stands on the line so far.
-  if (argv[0] === 'complete' && !argv.includes('--help'))
-    return (await import('./complete.ts')).complete(argv.slice(1));
+  if (argv[0] === 'complete' && argv[1] === '--')
+    return (await import('./complete.ts')).answerCompletion(argv.slice(2));
 
   const output = new Output(argv.includes('--json'));
   try {
     const { command, args, options } = await parseCommandLine(argv);
     if (command === null || command.name === 'help' || options.help === true) return await help(output, command, args);
+    if (command.name === 'complete') return (await import('./complete.ts')).printCompletion(args[0]);
     const runner = RUNNERS[command.name];
     if (runner === undefined) throw new RangeError(`${command.name} stands in the table and cannot be run`);
     const context = { api: operatorApi(socketPath(options.socket)), output, args, options };
