@@ -1,0 +1,206 @@
+/** Joins adapters to ports. The only file that knows which technology stands behind which port. */
+import { randomInt } from 'node:crypto';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { startEmbeddedPostgres } from './adapters/embedded-postgres/embedded-postgres.ts';
+import { startGateway, type Gateway } from './adapters/gateway/gateway.ts';
+import { gitSources } from './adapters/git/sources.ts';
+import { connectToGitHub, type GitHubIdentity } from './adapters/github/github-client.ts';
+import { createPullRequests } from './adapters/github/pull-requests.ts';
+import { createReports } from './adapters/github/reports.ts';
+import { createWebhookSource } from './adapters/github/webhook-source.ts';
+import { httpHealth } from './adapters/health/http-health.ts';
+import { createLog } from './adapters/logging/pino-log.ts';
+import { openAppDatabases } from './adapters/postgres/app-databases.ts';
+import { openState, type State } from './adapters/postgres/state.ts';
+import { buildRepositorySecrets } from './adapters/repository-secrets/secrets.ts';
+import { processRuntime } from './adapters/runtimes/process/runtime.ts';
+import { localShell } from './adapters/shell/local-shell.ts';
+import type { Config } from './config.ts';
+import { OperatorError } from './core/errors.ts';
+import { statusPageOf } from './dashboard/status-page.ts';
+import type { AppDatabases, Clock, Intake, JobWorker, Log, Operator, Random, WebhookSource } from './ports.ts';
+
+/** Everything that main starts and stops. */
+export interface Wiring extends AsyncDisposable {
+  readonly op: Operator;
+  readonly source: WebhookSource;
+  readonly intake: Intake;
+  readonly worker: JobWorker;
+  readonly gatewayPort: number;
+  /** Whether deliveries can be committed and worked off. */
+  readonly isReady: () => Promise<boolean>;
+  /** Sentences for the start-up line: what was chosen where there was a choice. */
+  readonly choices: readonly string[];
+}
+
+/** The log of a configuration: no secret of ours appears in it, wherever it is written. */
+export function logFor(config: Config): Log {
+  const { github, state } = config;
+  const identity = github.identity.kind === 'token' ? github.identity.token : github.identity.privateKey;
+  const secrets = [github.webhookSecret, github.webhookSecretPrevious, identity, state.databaseUrl];
+  return createLog({ level: config.log.level, secrets: secrets.flatMap((secret) => secret?.reveal() ?? []) });
+}
+
+/** Opens everything in the order in which it is needed; what was opened is closed again when something fails. Throws OperatorError. */
+export async function wire(config: Config, log: Log): Promise<Wiring> {
+  await using stack = new AsyncDisposableStack();
+  const { state, databases, postgresChoice } = await openPostgres(config, log, stack);
+  const gateway = stack.adopt(await openGateway(config, state, log), (each) => each.close());
+  const shell = localShell({ path: process.env['PATH'] ?? '', home: config.state.directory });
+  const runtime = await openRuntime(config, log);
+  const github = connectToGitHub({ apiUrl: config.github.apiUrl, identity: githubIdentity(config), log });
+  const secrets = [config.github.webhookSecret, config.github.webhookSecretPrevious].flatMap(
+    (secret) => secret?.reveal() ?? [],
+  );
+
+  const op: Operator = {
+    policy: config.policy,
+    clock: systemClock,
+    log,
+    random: systemRandom,
+    pullRequests: createPullRequests(github),
+    reports: createReports(github, { markerSecret: config.github.webhookSecret.reveal(), log }),
+    store: state.store,
+    jobs: state.jobs,
+    sources: gitSources({
+      directory: join(config.state.directory, 'mirrors'),
+      cloneBase: config.github.cloneUrl,
+      token: () => github.token(AbortSignal.timeout(TOKEN_TIMEOUT_MS)),
+      shell,
+      log,
+    }),
+    runtime,
+    health: httpHealth({ clock: systemClock }),
+    routes: gateway,
+    databases,
+    secrets: buildRepositorySecrets(config.repositorySecrets),
+  };
+  const opened = stack.move();
+  return {
+    op,
+    source: createWebhookSource({ secrets, policy: config.policy }),
+    intake: state.intake,
+    worker: state.worker,
+    gatewayPort: gateway.port,
+    isReady: () => state.isReady(),
+    choices: [postgresChoice, runtime.describe()],
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
+
+const TOKEN_TIMEOUT_MS = 30_000;
+
+async function openPostgres(
+  config: Config,
+  log: Log,
+  stack: AsyncDisposableStack,
+): Promise<{ state: State; databases: AppDatabases; postgresChoice: string }> {
+  const given = config.state.databaseUrl?.reveal() ?? null;
+  const server = given === null ? await embeddedServer(config, log, stack) : serverAt(given);
+  const state = stack.adopt(
+    await openState({
+      url: server.url,
+      pool: config.runtime.pool,
+      log,
+      onFenced: (reason) => log.warn({ err: reason }, 'our locks were lost'),
+    }),
+    (each) => each.close(),
+  );
+  const databases = stack.adopt(await openAppDatabases({ ...server, log }), (each) => each.close());
+  return { state, databases, postgresChoice: given === null ? 'PostgreSQL: embedded' : 'PostgreSQL: DATABASE_URL' };
+}
+
+interface PostgresServer {
+  readonly url: string;
+  readonly appHost: string;
+  readonly appPort: number;
+}
+
+async function embeddedServer(config: Config, log: Log, stack: AsyncDisposableStack): Promise<PostgresServer> {
+  return stack.adopt(
+    await startEmbeddedPostgres({ directory: join(config.state.directory, 'postgres'), log }),
+    (each) => each.stop(),
+  );
+}
+
+const POSTGRES_PORT = 5432;
+
+function serverAt(url: string): PostgresServer {
+  const { hostname, port } = new URL(url);
+  return {
+    url,
+    appHost: hostname === '' ? '127.0.0.1' : hostname,
+    appPort: port === '' ? POSTGRES_PORT : Number(port),
+  };
+}
+
+async function openGateway(config: Config, state: State, log: Log): Promise<Gateway> {
+  const directory = join(config.state.directory, 'routes');
+  const statusPage = async (slug: Parameters<State['store']['loadBySlug']>[0]) =>
+    statusPageOf(await state.store.loadBySlug(slug));
+  try {
+    return await startGateway({ ...config.gateway, directory, statusPage, log });
+  } catch (error) {
+    throw listenError(error, 'gateway', config.gateway);
+  }
+}
+
+/** A listener that could not be opened, as a mistake in the configuration that it usually is. */
+export function listenError(
+  error: unknown,
+  section: 'gateway' | 'server',
+  at: { host: string; port: number },
+): unknown {
+  if (!(error instanceof Error) || !('syscall' in error) || error.syscall !== 'listen') return error;
+  return new OperatorError(
+    'CONFIG_INVALID',
+    `${section}.port: cannot listen on ${at.host}:${at.port} (${'code' in error ? String(error.code) : error.message}).`,
+    {
+      hint: `Choose another [${section}] port in the configuration, or stop what uses this one.`,
+      cause: error,
+    },
+  );
+}
+
+async function openRuntime(config: Config, log: Log): Promise<Awaited<ReturnType<typeof processRuntime>>> {
+  const { kind, pool, sandbox } = config.runtime;
+  if (kind !== 'process') {
+    throw new OperatorError('CONFIG_INVALID', `runtime.kind: "${kind}" is not available in this version.`, {
+      hint: 'Use "process".',
+    });
+  }
+  const path = process.env['PATH'] ?? '';
+  const shell = localShell({ path, home: config.state.directory });
+  return processRuntime({
+    directory: join(config.state.directory, 'instances'),
+    pool,
+    path,
+    useBubblewrap: sandbox !== 'off',
+    shell,
+    log,
+  });
+}
+
+function githubIdentity(config: Config): GitHubIdentity {
+  const { identity } = config.github;
+  if (identity.kind === 'token') return { kind: 'token', token: identity.token.reveal() };
+  return { ...identity, privateKey: identity.privateKey.reveal() };
+}
+
+const systemClock: Clock = {
+  now: () => new Date(),
+  sleep: async (ms, signal) => {
+    try {
+      await delay(ms, undefined, signal === undefined ? {} : { signal });
+    } catch (error) {
+      throw signal?.aborted === true ? signal.reason : error;
+    }
+  },
+};
+
+const LETTERS_AND_DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
+
+const systemRandom: Random = {
+  password: () => Array.from({ length: 24 }, () => LETTERS_AND_DIGITS[randomInt(LETTERS_AND_DIGITS.length)]).join(''),
+};
