@@ -31,7 +31,7 @@ export async function startService(config: Config): Promise<Service> {
   const webhook = stack.adopt(await buildWebhookServer({ source, intake, isReady, metrics, log }), (each) =>
     each.close(),
   );
-  const webhookUrl = await webhook.listen(config.server).catch((error: unknown) => {
+  const webhookUrl = await webhook.listen({ ...config.server }).catch((error: unknown) => {
     throw listenError(error, 'server', config.server);
   });
 

@@ -14,12 +14,12 @@ import { createLog } from './adapters/logging/pino-log.ts';
 import { openAppDatabases } from './adapters/postgres/app-databases.ts';
 import { openState, type State } from './adapters/postgres/state.ts';
 import { buildRepositorySecrets } from './adapters/repository-secrets/secrets.ts';
-import { processRuntime } from './adapters/runtimes/process/runtime.ts';
+import { processRuntime, type ProcessRuntime } from './adapters/runtimes/process/runtime.ts';
 import { localShell } from './adapters/shell/local-shell.ts';
 import type { Config } from './config.ts';
 import { OperatorError } from './core/errors.ts';
 import { statusPageOf } from './dashboard/status-page.ts';
-import type { AppDatabases, Clock, Intake, JobWorker, Log, Operator, Random, WebhookSource } from './ports.ts';
+import type { AppDatabases, Clock, Intake, JobWorker, Log, Operator, Random, Shell, WebhookSource } from './ports.ts';
 
 /** Everything that main starts and stops. */
 export interface Wiring extends AsyncDisposable {
@@ -48,7 +48,7 @@ export async function wire(config: Config, log: Log): Promise<Wiring> {
   const { state, databases, postgresChoice } = await openPostgres(config, log, stack);
   const gateway = stack.adopt(await openGateway(config, state, log), (each) => each.close());
   const shell = localShell({ path: process.env['PATH'] ?? '', home: config.state.directory });
-  const runtime = await openRuntime(config, log);
+  const runtime = await openRuntime(config, shell, log);
   const github = connectToGitHub({ apiUrl: config.github.apiUrl, identity: githubIdentity(config), log });
   const secrets = [config.github.webhookSecret, config.github.webhookSecretPrevious].flatMap(
     (secret) => secret?.reveal() ?? [],
@@ -84,7 +84,7 @@ export async function wire(config: Config, log: Log): Promise<Wiring> {
     worker: state.worker,
     gatewayPort: gateway.port,
     isReady: () => state.isReady(),
-    choices: [postgresChoice, runtime.describe()],
+    choices: [postgresChoice, runtime.describe().replace(/\.$/, '')],
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
@@ -163,7 +163,7 @@ export function listenError(
   );
 }
 
-async function openRuntime(config: Config, log: Log): Promise<Awaited<ReturnType<typeof processRuntime>>> {
+async function openRuntime(config: Config, shell: Shell, log: Log): Promise<ProcessRuntime> {
   const { kind, pool, sandbox } = config.runtime;
   if (kind !== 'process') {
     throw new OperatorError('CONFIG_INVALID', `runtime.kind: "${kind}" is not available in this version.`, {
@@ -171,8 +171,7 @@ async function openRuntime(config: Config, log: Log): Promise<Awaited<ReturnType
     });
   }
   const path = process.env['PATH'] ?? '';
-  const shell = localShell({ path, home: config.state.directory });
-  return processRuntime({
+  const runtime = await processRuntime({
     directory: join(config.state.directory, 'instances'),
     pool,
     path,
@@ -180,6 +179,12 @@ async function openRuntime(config: Config, log: Log): Promise<Awaited<ReturnType
     shell,
     log,
   });
+  if (sandbox === 'required' && !runtime.isSandboxed) {
+    throw new OperatorError('CONFIG_INVALID', `runtime.sandbox is "required", but: ${runtime.describe()}`, {
+      hint: 'Install bubblewrap and allow unprivileged user namespaces, or say "auto".',
+    });
+  }
+  return runtime;
 }
 
 function githubIdentity(config: Config): GitHubIdentity {

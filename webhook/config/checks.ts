@@ -119,8 +119,8 @@ export function listenerFindings(server: ConfigFile['server'], gateway: ConfigFi
     : [];
 }
 
-/** Pools that are used where the file names none. The process runtime needs addresses that exist without being made: loopback. */
-export const DEFAULT_POOLS = { process: '127.100.0.0/16', 'nixos-container': '10.100.0.0/16' } as const;
+/** Pools that are used where the file names none. The process runtime needs addresses that exist without being made: loopback. It has 1,022 slots, as many as it has ports for. */
+export const DEFAULT_POOLS = { process: '127.100.0.0/21', 'nixos-container': '10.100.0.0/16' } as const;
 
 export function poolOf(runtime: ConfigFile['runtime']): AddressPool {
   const pool = parsePool(runtime.pool ?? DEFAULT_POOLS[runtime.kind]);

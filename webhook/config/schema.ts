@@ -181,7 +181,7 @@ const runtime = z
       .optional()
       .meta({
         description:
-          'Addresses of the instances, two each. Default: 127.100.0.0/16 for "process", 10.100.0.0/16 for "nixos-container".',
+          'Addresses of the instances, two each. Default: 127.100.0.0/21 for "process", 10.100.0.0/16 for "nixos-container".',
         examples: ['10.100.0.0/16'],
       }),
     sandbox: z.enum(['auto', 'required', 'off']).default('auto').meta({

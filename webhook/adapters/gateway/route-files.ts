@@ -25,9 +25,11 @@ const portNumber = z.int().min(1).max(65_535);
 const previewRouteSchema = z
   .strictObject({
     slug,
-    // The manifest's own rules hold here too: a path that reaches this far without having passed them is a defect or a foreign hand.
+    // None while the manifest is not known yet: then the status page answers. The manifest's own rules hold here too: a path that reaches this far without having passed them is a defect or a foreign hand.
     hosts: z
-      .array(z.strictObject({ label: hostLabel, routes: appManifestSchema.shape.routes.unwrap() }))
+      .array(
+        z.strictObject({ label: hostLabel, routes: z.union([appManifestSchema.shape.routes.unwrap(), z.tuple([])]) }),
+      )
       .min(1)
       .max(5)
       .refine((hosts) => new Set(hosts.map((each) => each.label)).size === hosts.length, 'every host may stand once'),

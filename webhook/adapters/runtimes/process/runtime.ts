@@ -45,6 +45,7 @@ export interface ProcessRuntimeOptions {
 
 export interface ProcessRuntime extends Runtime {
   readonly kind: 'process';
+  readonly isSandboxed: boolean;
   /** One sentence for the start-up line: whether apps are isolated, and why not. */
   describe(): string;
 }
@@ -86,6 +87,7 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
 
   return {
     kind: 'process',
+    isSandboxed: programs.bubblewrap !== null,
     describe: () => describe(programs, isRoot),
     observe,
     list: async () => {
