@@ -26,14 +26,19 @@ p { margin: .5rem 0 0; overflow-wrap: anywhere }
 .soft { color: var(--soft) }
 code, pre { font: .8125rem/1.55 ui-monospace, 'SF Mono', Menlo, Consolas, monospace }
 pre {
-  margin: 1rem 0 0; padding: .875rem 1rem; max-height: 24rem; overflow: auto; background: var(--code);
+  margin: 1rem 0; padding: .875rem 1rem; max-height: 24rem; overflow: auto; background: var(--code);
   border: 1px solid var(--line); border-radius: .5rem; tab-size: 4; unicode-bidi: isolate;
 }
 .steps { list-style: none; margin: 1.25rem 0 0; padding: 0 }
 .steps li { display: flex; gap: .75rem; align-items: center; padding: .3rem 0; color: var(--soft) }
 .steps li.now, .steps li.wrong { color: var(--ink); font-weight: 500 }
 .steps .took { margin-left: auto; font-weight: 400; color: var(--soft); font-variant-numeric: tabular-nums }
-.mark { flex: none; width: 1rem; height: 1rem; border-radius: 50%; border: 2px solid var(--line) }
+.mark {
+  flex: none; display: grid; place-items: center; width: 1.125rem; height: 1.125rem; border-radius: 50%;
+  border: 2px solid var(--line); color: var(--card); font: 700 .6875rem/1 system-ui, sans-serif;
+}
+.done .mark::after { content: '✓' }
+.wrong .mark::after { content: '✕' }
 .done .mark { border-color: var(--good); background: var(--good) }
 .wrong .mark { border-color: var(--bad); background: var(--bad) }
 .now .mark { border-color: var(--go); border-right-color: transparent; animation: turn .9s linear infinite }

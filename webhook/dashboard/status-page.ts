@@ -79,7 +79,7 @@ function bodyOf(record: PreviewRecord, phase: Phase): string {
       const { failure } = phase;
       return `<p>${escaped(failure.message)}</p>
 ${failure.detail === null ? '' : `<pre tabindex="0">${escaped(failure.detail)}</pre>`}
-<p class="soft">${escaped(failure.hint)} <code>${failure.code}</code></p>
+<p class="soft">${hintText(failure.hint, record.slug)} <code>${failure.code}</code></p>
 ${stepsOf(record, failure.step, 'wrong', null)}`;
     }
     case 'refused':
@@ -105,16 +105,23 @@ function stepsOf(record: PreviewRecord, at: StepName, mark: 'now' | 'wrong', sin
   const position = steps.indexOf(at as (typeof SHOWN_STEPS)[number]);
   const lines = steps.map((step, index) => {
     const state = step === at ? mark : timings[step] !== undefined || index < position ? 'done' : 'next';
-    return `<li class="${state}"><span class="mark"></span>${sentence(stepText(step))}${tookOf(state, timings[step], since)}</li>`;
+    return `<li class="${state}"><span class="mark" role="img" aria-label="${STATE_TEXT[state]}"></span>${sentence(stepText(step))}${tookOf(state, timings[step], since)}</li>`;
   });
   return `<ul class="steps">\n${lines.join('\n')}\n</ul>`;
 }
+
+const STATE_TEXT = { done: 'done', now: 'under way', wrong: 'failed', next: 'to come' } as const;
 
 function tookOf(state: string, ms: number | undefined, since: Date | null): string {
   if (state === 'now' && since !== null)
     return `<span class="took"><time datetime="${since.toISOString()}"></time></span>`;
   if (state !== 'done' || ms === undefined) return '';
   return `<span class="took">${ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`}</span>`;
+}
+
+/** A hint is our own text: commands stand in backticks, and name the preview as `<slug>`. */
+function hintText(hint: string, slug: string | null): string {
+  return escaped(hint.replaceAll('<slug>', slug ?? '<slug>')).replace(/`([^`]+)`/g, '<code>$1</code>');
 }
 
 function sentence(text: string): string {

@@ -55,7 +55,7 @@ const failure: Failure = {
   code: 'SETUP_FAILED',
   step: 'set-up',
   message: 'The setup ended with status 1.',
-  hint: 'Correct it and push.',
+  hint: 'Correct it and push. `preview logs <slug>` shows all.',
   detail: 'npm error one\nnpm error two',
   sha,
   at,
@@ -78,7 +78,7 @@ void test('a preview that failed says at which step, why, and what to do, with t
   const { html } = statusPageOf({ ...coming, failure, doing: null });
   assert.match(html, /<h1>Running the app’s setup failed<\/h1>/);
   assert.match(html, /<pre tabindex="0">npm error one\nnpm error two<\/pre>/);
-  assert.match(html, /Correct it and push\. <code>SETUP_FAILED<\/code>/);
+  assert.match(html, /Correct it and push\. <code>preview logs shop-42<\/code> shows all\. <code>SETUP_FAILED<\/code>/);
   assert.match(html, /<li class="wrong">/);
 });
 
@@ -88,7 +88,8 @@ void test('no text of a pull request becomes markup', () => {
     statusPageOf({
       ...coming,
       wanted: { presence: 'present', revision: { sha, ref: text } },
-      failure: { ...failure, message: text, detail: text, hint: text },
+      // Backticks in a hint mark commands; only there, and only as code.
+      failure: { ...failure, message: text, detail: text, hint: text.replaceAll('`', '') },
     }).html;
   const shape = (html: string) => html.match(/<[^>]*>/g);
   const plain = shape(page('plain'));
