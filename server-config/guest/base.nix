@@ -3,9 +3,12 @@
 {
   lib,
   modulesPath,
-  pkgs,
   ...
 }:
+let
+  # Facts of the host; the operator writes its own where berth.containerRange is not the default.
+  site = lib.importJSON ./site.json;
+in
 {
   imports = [ "${modulesPath}/profiles/minimal.nix" ];
 
@@ -22,24 +25,11 @@
   services.resolved = {
     enable = true;
     settings.Resolve = {
+      # The one resolver that a container may ask. It depends on the host's address range alone, so all guests of a host share it.
+      DNS = [ site.resolver ];
+      Domains = [ "~." ];
       LLMNR = "no";
       MulticastDNS = "no";
-    };
-  };
-
-  # The one resolver that a container may ask is its host's, at the address of its default route. That address is another one in
-  # each container, so it can't stand in a closure that many containers share.
-  systemd.services.guest-resolver = {
-    description = "Name the host as this container's resolver";
-    wantedBy = [ "multi-user.target" ];
-    requiredBy = [ "systemd-resolved.service" ];
-    before = [ "systemd-resolved.service" ];
-    unitConfig.DefaultDependencies = false;
-    path = [ pkgs.iproute2 ];
-    serviceConfig = {
-      Type = "oneshot";
-      RemainAfterExit = true;
-      ExecStart = "${pkgs.bashNonInteractive}/bin/bash ${./name-the-resolver.sh}";
     };
   };
 

@@ -4,7 +4,7 @@
   system,
   manifest,
 }:
-import "${nixpkgs}/nixos/lib/eval-config.nix" {
+import (nixpkgs + "/nixos/lib/eval-config.nix") {
   inherit system;
   modules = [
     ./base.nix

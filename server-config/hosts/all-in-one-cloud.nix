@@ -32,5 +32,7 @@
       github-webhook-secret = "/var/secrets/github-webhook-secret";
       github-app-private-key = "/var/secrets/github-app.pem";
     };
+    backup.repository = "sftp:u123456@u123456.your-storagebox.de:berth-1";
+    backup.passwordFile = "/var/secrets/restic-password";
   };
 }

@@ -1,0 +1,9 @@
+{
+  imports = [
+    ../../flags.nix
+    ../hostctl
+    ./options.nix
+    ./assertions.nix
+    ./timer.nix
+  ];
+}

@@ -1,0 +1,51 @@
+# A backup that was never restored is a hope. The drill restores the newest snapshot beside the host and reads the dump to its end.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  cfg = config.berth.backup;
+  ready = cfg.repository != null && cfg.passwordFile != null;
+  job = config.systemd.services.restic-backups-berth;
+  dumps = config.services.postgresqlBackup;
+in
+{
+  config = lib.mkIf (config.berth.features.backup && ready) {
+    systemd.services.berth-restore-drill = {
+      description = "Restore the newest backup for trial";
+      startAt = cfg.drillAt;
+      wants = [ "network-online.target" ];
+      after = [ "network-online.target" ];
+      path = [
+        config.services.restic.backups.berth.package
+        config.programs.ssh.package
+        pkgs.coreutils
+        pkgs.findutils
+        pkgs.gnugrep
+        pkgs.zstd
+      ];
+      environment = lib.filterAttrs (name: value: value != null && lib.hasPrefix "RESTIC_" name) job.environment;
+      serviceConfig = {
+        Type = "oneshot";
+        ExecStart = lib.escapeShellArgs (
+          [
+            "${pkgs.bashNonInteractive}/bin/bash"
+            "${./restore-drill.sh}"
+            "/var/cache/berth-restore-drill"
+          ]
+          ++ lib.optional dumps.enable dumps.location
+        );
+        CacheDirectory = "berth-restore-drill";
+        CacheDirectoryMode = "0700";
+        PrivateTmp = true;
+        NoNewPrivileges = true;
+        ProtectSystem = "strict";
+        Nice = 10;
+        IOSchedulingClass = "idle";
+      }
+      // lib.optionalAttrs (cfg.environmentFile != null) { EnvironmentFile = cfg.environmentFile; };
+    };
+  };
+}

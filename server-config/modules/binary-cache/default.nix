@@ -1,0 +1,10 @@
+{
+  imports = [
+    ../../flags.nix
+    ../mesh/options.nix
+    ./options.nix
+    ./assertions.nix
+    ./serve.nix
+    ./use.nix
+  ];
+}

@@ -1,0 +1,8 @@
+{
+  imports = [
+    ../../flags.nix
+    ./options.nix
+    ./assertions.nix
+    ./quadlets.nix
+  ];
+}

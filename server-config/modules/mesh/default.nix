@@ -1,0 +1,9 @@
+{
+  imports = [
+    ../../flags.nix
+    ../firewall/options.nix
+    ./options.nix
+    ./assertions.nix
+    ./wireguard.nix
+  ];
+}
