@@ -137,3 +137,6 @@ export const SUPERVISOR_START_TIMEOUT_MS = 30_000;
 
 /** Connections of one preview's role: an app's own pool is ten, and there may be two services. The other previews' stay free (promise S11). */
 export const APP_DATABASE_CONNECTIONS_MAX = 20;
+
+/** How often the process runtime adds up the memory of an instance. A runaway that takes 1 GiB in less is what the kernel's own killer is for. */
+export const MEMORY_LOOK_EVERY_MS = 1_000;

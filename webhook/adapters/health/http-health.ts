@@ -7,8 +7,8 @@ import type { Upstream } from '../../core/preview.ts';
 import type { Clock, Health, HealthRequest } from '../../ports.ts';
 import { addressesListeningOn } from './listening-sockets.ts';
 
-/** An app that listens at once is noticed at once; one that takes a minute is asked four times a second. */
-const PAUSE_FIRST_MS = 10;
+/** Pauses are an eighth of the time waited so far, within these bounds: an app is noticed soon after it is up, however long it took. */
+const PAUSE_MIN_MS = 10;
 const PAUSE_MAX_MS = 250;
 
 /** What one look found wrong; null is a good answer everywhere. */
@@ -22,16 +22,17 @@ export function httpHealth(options: { readonly clock: Clock }): Health {
   return {
     async check(request, isCrashing, signal) {
       const { clock } = options;
-      const deadline = clock.now().getTime() + request.timeoutMs;
-      for (let pauseMs = PAUSE_FIRST_MS; ; pauseMs = Math.min(PAUSE_MAX_MS, pauseMs * 2)) {
+      const since = clock.now().getTime();
+      for (;;) {
         signal.throwIfAborted();
         const fault = await look(request, signal);
         if (fault === null) return;
         const crash = await isCrashing();
         if (crash !== null) throw new OperatorError('SERVICE_CRASHED', crash);
-        const leftMs = deadline - clock.now().getTime();
-        if (leftMs <= 0) throw await errorFrom(fault, request);
-        await clock.sleep(Math.min(pauseMs, leftMs), signal);
+        const waitedMs = clock.now().getTime() - since;
+        if (waitedMs >= request.timeoutMs) throw await errorFrom(fault, request);
+        const pauseMs = Math.min(PAUSE_MAX_MS, Math.max(PAUSE_MIN_MS, waitedMs / 8));
+        await clock.sleep(Math.min(pauseMs, request.timeoutMs - waitedMs), signal);
       }
     },
   };

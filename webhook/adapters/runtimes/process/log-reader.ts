@@ -1,5 +1,5 @@
 /** Reads the logs of an instance: all sources merged by time, and on as they grow. */
-import { watch } from 'node:fs';
+import { watch, type FSWatcher } from 'node:fs';
 import { open, readdir, readFile, type FileHandle } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LogLine } from '../../../ports.ts';
@@ -17,53 +17,70 @@ export async function* readLogs(
 ): AsyncGenerator<LogLine> {
   const { follow, tailLines, signal } = options;
   const tails = new Map<string, FileTail>();
-  const changes = follow ? changesOf(directory, signal) : null;
+  const changes = new Changes(directory, signal);
   try {
     const before: LogLine[] = [];
     for (const source of await sourcesIn(directory)) {
       before.push(...linesFrom(source, await textOf(oldLogPath(directory, source))));
-      const tail = new FileTail(directory, source);
-      tails.set(source, tail);
-      before.push(...(await tail.more()));
     }
-    yield* sorted(before).slice(-tailLines || before.length);
-    if (changes === null) return;
-    for await (const _ of changes) {
-      const lines: LogLine[] = [];
-      for (const source of await sourcesIn(directory)) {
-        const tail = tails.get(source) ?? new FileTail(directory, source);
-        tails.set(source, tail);
-        lines.push(...(await tail.more()));
-      }
-      yield* sorted(lines);
-    }
+    before.push(...(await newLines(directory, tails)));
+    yield* sorted(before).slice(Math.max(0, before.length - tailLines));
+    if (!follow) return;
+    while (await changes.next()) yield* sorted(await newLines(directory, tails));
   } finally {
+    changes.close();
     for (const tail of tails.values()) await tail.close();
   }
 }
 
-/** Says that there may be something new, until the signal fires or the directory has gone. The first time at once. */
-async function* changesOf(directory: string, signal: AbortSignal): AsyncGenerator<void> {
-  let wake = () => {};
-  let hasChanged = true;
-  const onChange = () => {
-    hasChanged = true;
-    wake();
-  };
-  const watcher = watch(directory, onChange);
-  watcher.on('error', onChange);
-  signal.addEventListener('abort', onChange, { once: true });
-  try {
-    while (!signal.aborted) {
-      if (!hasChanged) await new Promise<void>((resolve) => (wake = resolve));
-      if (signal.aborted || !(await isDirectory(directory))) return;
-      hasChanged = false;
-      yield;
-      await sleep(GATHER_MS, undefined, { signal }).catch(() => {});
+/** What was written since the last time, of every source that there is by now. */
+async function newLines(directory: string, tails: Map<string, FileTail>): Promise<LogLine[]> {
+  const lines: LogLine[] = [];
+  for (const source of await sourcesIn(directory)) {
+    const tail = tails.get(source) ?? new FileTail(directory, source);
+    tails.set(source, tail);
+    lines.push(...(await tail.more()));
+  }
+  return lines;
+}
+
+/** Tells when something in a directory may have changed. */
+class Changes {
+  readonly #directory: string;
+  readonly #signal: AbortSignal;
+  readonly #watcher: FSWatcher | null;
+  #hasChanged = false;
+  #wake = () => {};
+
+  constructor(directory: string, signal: AbortSignal) {
+    this.#directory = directory;
+    this.#signal = signal;
+    const onChange = () => {
+      this.#hasChanged = true;
+      this.#wake();
+    };
+    try {
+      this.#watcher = watch(directory, onChange);
+      this.#watcher.on('error', onChange);
+    } catch {
+      // No such directory: nothing to follow.
+      this.#watcher = null;
     }
-  } finally {
-    watcher.close();
-    signal.removeEventListener('abort', onChange);
+    signal.addEventListener('abort', onChange, { once: true });
+  }
+
+  /** Waits for the next change. False when the signal has fired or the directory has gone. */
+  async next(): Promise<boolean> {
+    await sleep(GATHER_MS, undefined, { signal: this.#signal }).catch(() => {});
+    if (this.#watcher === null || this.#signal.aborted) return false;
+    if (!this.#hasChanged) await new Promise<void>((resolve) => (this.#wake = resolve));
+    // Before looking: what changes while we look is then seen the next time.
+    this.#hasChanged = false;
+    return !this.#signal.aborted && isDirectory(this.#directory);
+  }
+
+  close(): void {
+    this.#watcher?.close();
   }
 }
 

@@ -4,6 +4,9 @@ import { descendantsOf, ended, isRunning, processesInGroup, send, type ProcessId
 /** SIGKILL takes effect at once unless the process waits for a disk. */
 const KILL_WAIT_MS = 2_000;
 
+/** While an app may still react to SIGTERM, how often its processes are listed anew. */
+const LOOK_EVERY_MS = 50;
+
 /** SIGKILL to the first process, its group and everything below. In a sandbox the first alone would do: the kernel ends all of it. */
 export function killTree(first: ProcessIdentity): void {
   for (const each of treeOf(first)) send(each, 'SIGKILL');
@@ -11,15 +14,26 @@ export function killTree(first: ProcessIdentity): void {
 
 /**
  * SIGTERM to the app, after the grace SIGKILL. Resolves when all of it has ended. With `isSandbox` the first process is bubblewrap, which
- * must not get the SIGTERM: it would end, and take the app with it before that could react.
+ * must not get the SIGTERM: it would end, and take the app with it before that could react. Each process gets it once, also one that
+ * appears later: a sandbox that is still being set up has no app yet.
  */
 export async function endTree(first: ProcessIdentity, isSandbox: boolean, graceMs: number): Promise<void> {
-  const tree = treeOf(first);
-  for (const each of tree) if (!isSandbox || each.pid !== first.pid) send(each, 'SIGTERM');
+  const told = new Set<number>(isSandbox ? [first.pid] : []);
   const deadline = Date.now() + graceMs;
-  for (const each of tree) await ended(each, Math.max(0, deadline - Date.now()));
+  for (let tree = runningTreeOf(first); tree.length > 0 && Date.now() < deadline; tree = runningTreeOf(first)) {
+    for (const each of tree) {
+      if (!told.has(each.pid)) send(each, 'SIGTERM');
+      told.add(each.pid);
+    }
+    await ended(tree[0] ?? first, Math.min(LOOK_EVERY_MS, deadline - Date.now()));
+  }
+  const rest = runningTreeOf(first);
   killTree(first);
-  for (const each of tree) await ended(each, KILL_WAIT_MS);
+  for (const each of rest) await ended(each, KILL_WAIT_MS);
+}
+
+function runningTreeOf(first: ProcessIdentity): ProcessIdentity[] {
+  return treeOf(first).filter(isRunning);
 }
 
 function treeOf(first: ProcessIdentity): ProcessIdentity[] {

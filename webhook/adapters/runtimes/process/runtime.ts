@@ -30,6 +30,8 @@ export const PROCESS_SLOTS_MAX = Math.floor((32_768 - FIRST_PORT) / PORTS_PER_SL
 /** As root each slot has a user of its own, above those of systemd-nspawn (1,879,048,191) and below 2³¹. */
 const FIRST_UID = 1_900_000_000;
 
+const MIB = 1024 * 1024;
+
 export interface ProcessRuntimeOptions {
   /** For the instances; made when it is not there. */
   readonly directory: string;
@@ -80,7 +82,7 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
       const environment = { ...spec.environment, ...placeOf(spec, service.name) };
       return { name: service.name, launch: launchFor({ ...sandbox, environment }, service.command) };
     });
-    const memoryMaxBytes = spec.manifest.limits.memoryMiB * 1024 * 1024;
+    const memoryMaxBytes = spec.manifest.limits.memoryMiB * MIB;
     const run = { logs: at.logs, claim: at.claim, status: at.status, services, memoryMaxBytes };
     await startSupervised(at, run, compileCache, signal);
   };
@@ -117,7 +119,9 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
       const { limits, setup } = spec.manifest;
       const sandbox = { programs, layout: at, uid: uidOf(spec.slot), limits, environment: spec.environment };
       await prepare(options.shell, sandbox, signal);
-      await runSetup(launchFor(sandbox, setup.command), at.logs, { timeoutMs: setup.timeoutSeconds * 1_000, signal });
+      const memoryMaxBytes = limits.memoryMiB * MIB;
+      const timeoutMs = setup.timeoutSeconds * 1_000;
+      await runSetup(launchFor(sandbox, setup.command), at.logs, { timeoutMs, memoryMaxBytes, signal });
     },
     start: (spec, signal) => {
       // Two calls at once are one start. Across operators the supervisor's claim sees to it.

@@ -3,6 +3,7 @@ import { OperatorError } from '../../../core/errors.ts';
 import { FAILURE_TAIL_LINES } from '../../../core/limits.ts';
 import { launched, type Launch } from './launch.ts';
 import { LogFile } from './log-files.ts';
+import { watchMemory } from './memory-watch.ts';
 import { processOf } from './process-table.ts';
 import { killTree } from './process-tree.ts';
 
@@ -16,9 +17,9 @@ export const SETUP_SOURCE = 'setup';
 export async function runSetup(
   launch: Launch,
   logs: string,
-  options: { readonly timeoutMs: number; readonly signal: AbortSignal },
+  options: { readonly timeoutMs: number; readonly memoryMaxBytes: number; readonly signal: AbortSignal },
 ): Promise<void> {
-  const { timeoutMs, signal } = options;
+  const { timeoutMs, memoryMaxBytes, signal } = options;
   signal.throwIfAborted();
   const tail: string[] = [];
   const log = new LogFile(logs, SETUP_SOURCE, {
@@ -28,7 +29,7 @@ export async function runSetup(
       if (tail.length > FAILURE_TAIL_LINES) tail.shift();
     },
   });
-  const end = await endOf(launch, log, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
+  const end = await endOf(launch, log, memoryMaxBytes, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
   if (end.kind === 'status' && end.status === 0) return log.close();
   const text = endText(end, timeoutMs, signal.aborted);
   const detail = tail.join('\n');
@@ -60,7 +61,7 @@ function endText(end: End, timeoutMs: number, isAborted: boolean): string {
   }
 }
 
-async function endOf(launch: Launch, log: LogFile, signal: AbortSignal): Promise<End> {
+async function endOf(launch: Launch, log: LogFile, memoryMaxBytes: number, signal: AbortSignal): Promise<End> {
   const child = launched(launch);
   const first = child.pid === undefined ? null : processOf(child.pid);
   log.follow(child.stdout);
@@ -72,6 +73,14 @@ async function endOf(launch: Launch, log: LogFile, signal: AbortSignal): Promise
     child.stderr.destroy();
   };
   signal.addEventListener('abort', onAbort, { once: true });
+  const watch = watchMemory(
+    () => (first === null ? [] : [first]),
+    memoryMaxBytes,
+    (largest, text) => {
+      log.note(text);
+      killTree(largest);
+    },
+  );
   try {
     return await new Promise<End>((resolve) => {
       child.once('error', (error) => resolve({ kind: 'not-started', why: error.message }));
@@ -86,6 +95,7 @@ async function endOf(launch: Launch, log: LogFile, signal: AbortSignal): Promise
       });
     });
   } finally {
+    clearInterval(watch);
     signal.removeEventListener('abort', onAbort);
   }
 }

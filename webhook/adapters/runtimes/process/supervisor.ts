@@ -9,6 +9,7 @@
 import { closeSync, linkSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { STOP_GRACE_MS } from '../../../core/limits.ts';
+import { watchMemory } from './memory-watch.ts';
 import { isRunning, processOf, type ProcessIdentity } from './process-table.ts';
 import { ServiceKeeper } from './supervised-service.ts';
 import { readJson, writeJson, type RunFile, type StatusFile } from './supervision-files.ts';
@@ -78,6 +79,13 @@ function stopOnce(): void {
 }
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stopOnce);
+
+const memory = watchMemory(
+  () => keepers.map((keeper) => keeper.process).filter((each) => each !== null),
+  run.memoryMaxBytes,
+  (largest, text) => keepers.find((keeper) => keeper.process?.pid === largest.pid)?.kill(text),
+);
+memory.unref();
 
 try {
   await Promise.all(keepers.map((keeper) => keeper.start()));

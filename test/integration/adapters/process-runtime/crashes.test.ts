@@ -1,0 +1,119 @@
+/** Previews outlive their operator, and nothing outlives its preview, whoever is killed when. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { InstanceSpec } from '../../../../webhook/ports.ts';
+import { aProcessRuntime, processesMentioning, until } from '../../../support/a-process-runtime.ts';
+
+const signal = new AbortController().signal;
+const OPERATOR = fileURLToPath(new URL('../../../support/one-start-operator.ts', import.meta.url));
+
+/** Starts (or sets up) an instance from another process and kills that one with SIGKILL as soon as it says so. */
+async function byAnOperatorThatIsKilled(
+  directory: string,
+  useBubblewrap: boolean,
+  verb: 'start' | 'setUp',
+  spec: InstanceSpec,
+  when: (operator: { said(word: string): boolean }) => boolean | Promise<boolean>,
+): Promise<void> {
+  const operator = spawn(process.execPath, [OPERATOR, directory, String(useBubblewrap), verb, JSON.stringify(spec)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let output = '';
+  operator.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const ended = new Promise((resolve) => operator.once('exit', resolve));
+  await until(
+    () => when({ said: (word) => output.includes(word) }),
+    `the operator was to be killed; it said: ${output}`,
+  );
+  operator.kill('SIGKILL');
+  await ended;
+}
+
+async function answers(url: string): Promise<boolean> {
+  return fetch(url).then(
+    (response) => response.ok,
+    () => false,
+  );
+}
+
+for (const useBubblewrap of [true, false]) {
+  const how = useBubblewrap ? 'in bubblewrap' : 'without a sandbox';
+
+  test(`an instance lives on when its operator is killed, and the next one finds it ${how}`, async (t) => {
+    const { runtime, place, directory } = await aProcessRuntime(t, { useBubblewrap });
+    const spec = await place('hello-node');
+    await byAnOperatorThatIsKilled(directory, useBubblewrap, 'start', spec, (operator) => operator.said('done'));
+    assert.equal((await runtime.observe(spec.name))?.running, true);
+    const upstream = runtime.upstreamsOf(spec)['3000'];
+    await until(() => answers(`http://${upstream?.address}:${upstream?.port}/health`), 'it answers');
+    await runtime.start(spec, signal);
+    await runtime.remove(spec.name);
+    assert.deepEqual(processesMentioning(`${spec.name}@`), []);
+    assert.deepEqual(processesMentioning(directory), []);
+  });
+
+  test(`a setup does not outlive its operator for long ${how}`, async (t) => {
+    const { runtime, place, directory } = await aProcessRuntime(t, { useBubblewrap });
+    const spec = await place('setup-hangs');
+    const log = join(directory, spec.name, 'logs', 'setup.log');
+    const isWaiting = () => {
+      try {
+        return readFileSync(log, 'utf8').includes('waiting');
+      } catch {
+        return false;
+      }
+    };
+    await byAnOperatorThatIsKilled(directory, useBubblewrap, 'setUp', spec, isWaiting);
+    if (useBubblewrap)
+      await until(() => processesMentioning(`${spec.name}@`).length === 0, 'the sandbox has died with it');
+    // Without a sandbox the next one ends it, before anything else of the instance is done.
+    await runtime.stop(spec.name);
+    assert.deepEqual(processesMentioning(`${spec.name}@`), []);
+  });
+
+  test(`a supervisor that is killed leaves nothing that a new start, a stop or a remove would not see ${how}`, async (t) => {
+    const { runtime, place, directory } = await aProcessRuntime(t, { useBubblewrap });
+    const spec = await place('two-services');
+    const killSupervisor = () => {
+      const claim = JSON.parse(readFileSync(join(directory, spec.name, 'supervisor.json'), 'utf8')) as { pid: number };
+      process.kill(claim.pid, 'SIGKILL');
+    };
+    const isRunning = async () => (await runtime.observe(spec.name))?.running;
+    const upstream = runtime.upstreamsOf(spec)['3000'];
+    const url = `http://${upstream?.address}:${upstream?.port}/`;
+    await runtime.start(spec, signal);
+    await until(() => answers(url), 'it answers');
+    killSupervisor();
+    await until(async () => (await isRunning()) === false, 'it is seen not to run');
+    if (useBubblewrap)
+      await until(() => processesMentioning(`${spec.name}@`).length === 0, 'the sandboxes have died with it');
+    await runtime.start(spec, signal);
+    assert.equal(await isRunning(), true);
+    await until(() => answers(url), 'the new one answers: the port is free');
+    killSupervisor();
+    await runtime.stop(spec.name);
+    assert.deepEqual(processesMentioning(`${spec.name}@`), []);
+    await runtime.start(spec, signal);
+    killSupervisor();
+    await runtime.remove(spec.name);
+    assert.deepEqual(processesMentioning(`${spec.name}@`), []);
+    assert.equal(await runtime.observe(spec.name), null);
+  });
+}
+
+test('a claim of a process that has its number by chance does not count', async (t) => {
+  const { runtime, place, directory } = await aProcessRuntime(t);
+  const spec = await place('hello-node');
+  writeFileSync(
+    join(directory, spec.name, 'supervisor.json'),
+    JSON.stringify({ pid: process.pid, startedAt: 'long ago' }),
+  );
+  assert.equal((await runtime.observe(spec.name))?.running, false);
+  await runtime.stop(spec.name);
+  await runtime.start(spec, signal);
+  assert.equal((await runtime.observe(spec.name))?.running, true);
+});
