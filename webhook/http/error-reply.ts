@@ -50,7 +50,7 @@ export function bodyOfStatus(status: number): ErrorBody {
 }
 
 /** The status that Fastify, or our reading of the body, gave the error. */
-function statusOf(thrown: unknown): number | null {
+export function statusOf(thrown: unknown): number | null {
   const status = thrown instanceof Error && 'statusCode' in thrown ? thrown.statusCode : null;
   return typeof status === 'number' && ((status >= 400 && status < 500) || status === 503) ? status : null;
 }

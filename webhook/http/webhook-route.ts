@@ -5,7 +5,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { slugCandidates } from '../core/names.ts';
 import type { Acceptance, IncomingDelivery, Intake, Log, WebhookSource } from '../ports.ts';
-import { refuse } from './error-reply.ts';
+import { refuse, replyToError, statusOf, type ErrorBody } from './error-reply.ts';
 import type { DeliveryCounter } from './metrics.ts';
 import { readBodiesAsBytes, type BodyLimits } from './raw-body.ts';
 
@@ -21,6 +21,12 @@ export const WEBHOOK_PATH = '/webhook/github';
 const NO_BODY = Buffer.alloc(0);
 const MINUTE_MS = 60_000;
 
+/** For a header that is no content type at all: Fastify stops there, before the source is asked. */
+const NO_CONTENT_TYPE: ErrorBody = {
+  error: 'Set the webhook’s "Content type" to application/json.',
+  code: 'bad_content_type',
+};
+
 /** A plugin with a scope of its own: its way of reading bodies is nobody else's. Needs @fastify/rate-limit registered. */
 export async function webhookRoute(app: FastifyInstance, options: WebhookRouteOptions): Promise<void> {
   readBodiesAsBytes(app, options.limits);
@@ -30,6 +36,9 @@ export async function webhookRoute(app: FastifyInstance, options: WebhookRouteOp
   });
 
   countAnswers(app, options.metrics);
+  app.setErrorHandler((error, _request, reply) =>
+    statusOf(error) === 415 ? refuse(reply, 415, NO_CONTENT_TYPE) : replyToError(options.log, error, reply),
+  );
 
   app.post(WEBHOOK_PATH, async (request, reply) => {
     const rawBody = request.body instanceof Buffer ? request.body : NO_BODY;
