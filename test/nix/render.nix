@@ -19,7 +19,50 @@ let
         "203.0.113.7"
         "198.51.100.0/24"
       ];
-      berth.firewall.routedFrom = [ "wg-berth" ];
+    }
+    # Everything else that a host can have.
+    {
+      berth.features = lib.genAttrs [
+        "autoUpgrade"
+        "binaryCache"
+        "containersOci"
+        "grafana"
+        "loki"
+        "mesh"
+        "prometheus"
+        "secrets"
+      ] (_: true);
+      berth.autoUpgrade.reboot.allow = true;
+      berth.binaryCache.serve = {
+        address = "10.99.0.1";
+        signKeyFile = "/var/secrets/cache-key";
+      };
+      berth.containersOci.containers.redis = {
+        image = "docker.io/library/redis@sha256:${lib.concatStrings (lib.genList (_: "0") 64)}";
+        ports."6379" = 6379;
+        environment.GREETING = "it's \"50\" $HOME";
+        volumes.redis-data = "/data";
+      };
+      berth.mesh = {
+        address = "10.99.0.1";
+        privateKeyFile = "/var/secrets/mesh-key";
+        peers.worker = {
+          publicKey = "${lib.concatStrings (lib.genList (_: "A") 43)}=";
+          endpoint = "203.0.113.11:51820";
+          address = "10.99.0.2";
+          containerRange = "10.101.0.0/16";
+        };
+      };
+      berth.observability = {
+        otlp.endpoint = "https://otlp.example.com";
+        otlp.authorizationFile = "/var/secrets/otlp";
+        grafana.adminPasswordFile = "/var/secrets/grafana-admin";
+        grafana.secretKeyFile = "/var/secrets/grafana-key";
+      };
+      berth.secrets.files.restic-password = {
+        source = root + "/test/fixtures/secrets/token.age";
+        units = [ "restic-backups-berth" ];
+      };
     }
   ];
   byCloudflare = t.evaluate [
@@ -45,7 +88,8 @@ let
       "caddy.service"
       "container@.service"
       "machine.slice"
-      "nix-gc.service"
+      "opentelemetry-collector.service"
+      "restic-backups-berth.service"
     ]
   ) byAcme.systemd.units;
 in
@@ -65,6 +109,11 @@ in
       "ident_file"
     ]
   );
+  "hostctl/hostctl.json" = byAcme.environment.etc."berth/hostctl.json".text;
+  "mesh/wg-berth.netdev" = byAcme.systemd.network.units."30-wg-berth.netdev".text;
+  "observability/collector.json" = builtins.toJSON byAcme.services.opentelemetry-collector.settings;
+  "observability/rules.json" = lib.concatStrings byAcme.services.prometheus.rules;
+  "oci/redis.container" = byAcme.environment.etc."containers/systemd/redis.container".text;
   "operator/settings.json" = builtins.toJSON byAcme.berth.previewOperator.settings;
 }
 // lib.mapAttrs' (name: unit: lib.nameValuePair "units/${name}" unit.text) units

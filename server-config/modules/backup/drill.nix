@@ -27,7 +27,7 @@ in
         pkgs.zstd
       ];
       environment = lib.filterAttrs (name: value: value != null && lib.hasPrefix "RESTIC_" name) job.environment;
-      serviceConfig = {
+      serviceConfig = import ../../lib/sandbox.nix // {
         Type = "oneshot";
         ExecStart = lib.escapeShellArgs (
           [
@@ -39,9 +39,18 @@ in
         );
         CacheDirectory = "berth-restore-drill";
         CacheDirectoryMode = "0700";
-        PrivateTmp = true;
-        NoNewPrivileges = true;
-        ProtectSystem = "strict";
+        # Files come back with their owners, whoever these are.
+        CapabilityBoundingSet = "CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE";
+        SystemCallFilter = [
+          "@system-service @chown"
+          "~@resources"
+        ];
+        RestrictSUIDSGID = false;
+        RestrictAddressFamilies = [
+          "AF_UNIX"
+          "AF_INET"
+          "AF_INET6"
+        ];
         Nice = 10;
         IOSchedulingClass = "idle";
       }

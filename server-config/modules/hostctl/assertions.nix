@@ -1,6 +1,6 @@
 { config, lib, ... }:
 let
-  # Those of webhook/commands/hostctl/baseline.ts; test/unit/commands/hostctl/status.test.ts holds the two together.
+  # Those of webhook/commands/hostctl/baseline.ts; test/unit/commands/hostctl/settings.test.ts holds the two together.
   items = lib.importJSON ./baseline-items.json;
   unknown = lib.subtractLists items (lib.attrNames config.berth.hostctl.optOuts);
 in

@@ -26,7 +26,8 @@ in
         config.nix.package
         config.systemd.package
       ];
-      serviceConfig = {
+      environment.NIX_REMOTE = "daemon";
+      serviceConfig = import ../../lib/sandbox.nix // {
         Type = "oneshot";
         ExecStart = "${package}/bin/hostctl maintain";
         LogsDirectory = "berth";
@@ -35,9 +36,19 @@ in
         StateDirectoryMode = "0700";
         Nice = 10;
         IOSchedulingClass = "idle";
-        PrivateTmp = true;
-        NoNewPrivileges = true;
-        ProtectHome = true;
+        # It takes the checkout back from the user it was lent to, and gives up generations; the daemon does the rest.
+        CapabilityBoundingSet = "CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE";
+        ReadWritePaths = [
+          "-${cfg.checkout}"
+          "/nix/var/nix"
+        ];
+        SystemCallFilter = [
+          "@system-service @chown"
+          "~@resources"
+        ];
+        # V8 compiles at run time.
+        MemoryDenyWriteExecute = false;
+        UMask = "0027";
       };
     };
     systemd.timers.berth-maintain.timerConfig = {

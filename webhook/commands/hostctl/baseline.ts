@@ -68,6 +68,9 @@ const checks: Readonly<Record<string, Check>> = {
   },
 };
 
+/** The names of all items, which the NixOS module takes opt-outs for. */
+export const baselineItems: readonly string[] = Object.keys(checks);
+
 /** Looks at every item; an item that was opted out of is not looked at, its reason is shown instead. */
 export async function checkBaseline(host: Host): Promise<BaselineItem[]> {
   const items: BaselineItem[] = [];
