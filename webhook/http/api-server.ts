@@ -1,7 +1,7 @@
 import { chmodSync, lstatSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
-import { fastify, type FastifyInstance } from 'fastify';
+import { fastify, type FastifyInstance, type FastifyReply } from 'fastify';
 import { OperatorError, operatorErrorFrom, type ErrorCode } from '../core/errors.ts';
 import type { ErrorView } from '../core/preview-view.ts';
 import type { Operator } from '../ports.ts';
@@ -20,6 +20,11 @@ export function buildApiServer(op: Operator): FastifyInstance {
     requestTimeout: RECEIVE_TIMEOUT_MS,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 1_000 },
+    // A path that cannot be decoded reaches no route and no error handler.
+    frameworkErrors: (thrown, _request, reply) => {
+      const untyped: FastifyReply = reply;
+      untyped.code(400).send(errorView(clientError(thrown) ?? operatorErrorFrom(thrown)));
+    },
   });
   app.setNotFoundHandler((_request, reply) =>
     reply.code(404).send(errorView(new OperatorError('BAD_REQUEST', 'There is no such request.'))),
