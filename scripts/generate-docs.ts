@@ -18,6 +18,7 @@ import { helpText, optionUsage, usageOf } from '../webhook/commands/preview/help
 import { SECRET_SOURCES, variableOf } from '../webhook/config/credentials.ts';
 import { exampleText, explainedSections, type ExplainedSection } from '../webhook/config/explain.ts';
 import { appManifestSchema } from '../webhook/core/app-manifest.ts';
+import { ERROR_CODES, type Retry } from '../webhook/core/errors.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const GENERATED = '<!-- Made by `npm run docs`; change the source that is named below. -->';
@@ -30,6 +31,7 @@ export function generatedFiles(): ReadonlyMap<string, string> {
     ['docs/reference/preview.schema.json', `${JSON.stringify(manifestJsonSchema(), null, 2)}\n`],
     ['docs/reference/app-manifest.md', manifestPage()],
     ['docs/reference/cli.md', cliPage()],
+    ['docs/reference/errors.md', errorsPage()],
   ]);
 }
 
@@ -171,6 +173,45 @@ function cliPage(): string {
     '## Options of every command',
     table(['option', 'meaning'], options(COMMON_OPTIONS)),
   ]);
+}
+
+// ── Errors ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const NEXT: Readonly<Record<Retry, string>> = {
+  later: 'It is tried again by itself, with growing pauses.',
+  'on-new-input': 'It is tried again at the next push, or with `preview update`.',
+  never: 'It waits for a person.',
+};
+
+/** What the registry says of each code is put at the head of its section; what people wrote below that stays. */
+function errorsPage(): string {
+  const path = resolve(root, 'docs/reference/errors.md');
+  const written = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  const sections = Object.entries(ERROR_CODES).flatMap(([code, { summary, retry, hint }]) => [
+    `## ${code}`,
+    summary,
+    `**What happens next:** ${NEXT[retry]}`,
+    `**What to do:** ${hint}`,
+    ...proseBelow(written, code),
+  ]);
+  return page([
+    '# Errors',
+    '<!-- Heading and first three paragraphs of each section come from webhook/core/errors.ts (`npm run docs`); write below them. -->',
+    'Every error has a code. It stands in the comment on the pull request, in `preview status`, in the log and in the API’s answers, and says what happens next.',
+    ...sections,
+  ]);
+}
+
+const MANAGED_PARAGRAPHS = 3;
+
+function proseBelow(text: string, code: string): string[] {
+  const start = text.indexOf(`\n## ${code}\n`);
+  if (start < 0) return [];
+  const body = text.slice(start + 1).split(/\n(?=## )/)[0] ?? '';
+  return body
+    .trim()
+    .split(/\n{2,}/)
+    .slice(1 + MANAGED_PARAGRAPHS);
 }
 
 // ── Markdown ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
