@@ -71,7 +71,7 @@ test('the smallest file is enough, and the rest has defaults', () => {
   assert.deepEqual(config.server, { host: '127.0.0.1', port: 3100 });
   assert.equal(config.state.directory, join(folder, '.berth'));
   assert.equal(config.operator.socket, join(folder, '.berth/run/operator.sock'));
-  assert.equal(config.runtime.pool.cidr, '127.100.0.0/16');
+  assert.equal(config.runtime.pool.cidr, '127.100.0.0/21');
   assert.ok(Object.isFrozen(config) && Object.isFrozen(config.policy.repositories));
 });
 
@@ -174,13 +174,18 @@ const REFUSED: { name: string; given: Given; says: RegExp[] }[] = [
   })),
   {
     name: 'a pool that holds our listener',
-    given: { text: `${GOOD}[runtime]\npool = "127.0.0.0/16"\n` },
+    given: { text: `${GOOD}[runtime]\npool = "127.0.0.0/21"\n` },
     says: [/:4: runtime\.pool .*holds server\.host/, /holds gateway\.host/],
   },
   {
     name: 'a pool that the process runtime cannot use',
     given: { text: `${GOOD}[runtime]\npool = "10.1.0.0/16"\n` },
     says: [/must lie inside 127\.0\.0\.0\/8/],
+  },
+  {
+    name: 'a pool with more slots than ports',
+    given: { text: `${GOOD}[runtime]\npool = "127.100.0.0/16"\n` },
+    says: [/:4: runtime\.pool .*more than 1407 slots/],
   },
   {
     name: 'a pool of public addresses',

@@ -1,5 +1,6 @@
 /** What no single key can tell: whether values are strong enough, fit each other, and fit this host. Pure. */
 import { createPrivateKey } from 'node:crypto';
+import { PROCESS_SLOTS_MAX } from '../core/limits.ts';
 import { parsePool, poolsOverlap, type AddressPool } from '../core/slots.ts';
 import type { FoundSecret, GivenSecrets, SecretName } from './credentials.ts';
 import { EXAMPLE_WEBHOOK_SECRET, type ConfigFile } from './schema.ts';
@@ -155,6 +156,12 @@ export function poolFindings(
   const isContainer = file.runtime.kind === 'nixos-container';
   if (!isContainer && !isInside(pool, LOOPBACK))
     return [refuse('must lie inside 127.0.0.0/8: the process runtime makes no network of its own.')];
+  if (!isContainer && pool.slotMax > PROCESS_SLOTS_MAX)
+    return [
+      refuse(
+        `has more than ${PROCESS_SLOTS_MAX} slots, for which the process runtime has ports. Take a /21 or smaller.`,
+      ),
+    ];
   if (isContainer && !PRIVATE_RANGES.some((range) => isInside(pool, range)))
     return [refuse('must lie inside a private range (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10).')];
   const listeners = (['server', 'gateway'] as const).flatMap((name) => {

@@ -140,3 +140,11 @@ export const APP_DATABASE_CONNECTIONS_MAX = 20;
 
 /** How often the process runtime adds up the memory of an instance. A runaway that takes 1 GiB in less is what the kernel's own killer is for. */
 export const MEMORY_LOOK_EVERY_MS = 1_000;
+
+/**
+ * Ports of the process runtime. Sixteen services are the most that a manifest may have, so sixteen ports belong to each slot, from the first one on and
+ * below the kernel's ephemeral ones (32768, ip(7)), which anybody's outgoing connection may hold.
+ */
+export const PROCESS_FIRST_PORT = 10_240;
+export const PROCESS_PORTS_PER_SLOT = 16;
+export const PROCESS_SLOTS_MAX = Math.floor((32_768 - PROCESS_FIRST_PORT) / PROCESS_PORTS_PER_SLOT) - 1;

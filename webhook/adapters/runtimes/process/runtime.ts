@@ -12,6 +12,7 @@ import { environmentFileText } from '../../../core/environment.ts';
 import { OperatorError } from '../../../core/errors.ts';
 import { parseInstanceName, type InstanceName } from '../../../core/names.ts';
 import type { Upstreams } from '../../../core/preview.ts';
+import { PROCESS_FIRST_PORT, PROCESS_PORTS_PER_SLOT, PROCESS_SLOTS_MAX } from '../../../core/limits.ts';
 import { addressesOf, type AddressPool, type SlotAddresses } from '../../../core/slots.ts';
 import type { InstanceSpec, Log, ObservedInstance, Runtime, Shell } from '../../../ports.ts';
 import { hostPrograms, type HostPrograms } from './host-programs.ts';
@@ -20,12 +21,6 @@ import { readLogs } from './log-reader.ts';
 import { groupText, launchFor, passwdText, REPOSITORY_INSIDE, UID_INSIDE, type SandboxOptions } from './sandbox.ts';
 import { runSetup } from './setup-run.ts';
 import { endLeftovers, observeSupervised, startSupervised, stopSupervised } from './supervision.ts';
-
-/** Sixteen services are the most that a manifest may have, so sixteen ports belong to each slot, from here on. */
-const FIRST_PORT = 10_240;
-const PORTS_PER_SLOT = 16;
-/** Ports below the kernel's ephemeral ones (32768, ip(7)), which anybody's outgoing connection may hold. */
-export const PROCESS_SLOTS_MAX = Math.floor((32_768 - FIRST_PORT) / PORTS_PER_SLOT) - 1;
 
 /** As root each slot has a user of its own, above those of systemd-nspawn (1,879,048,191) and below 2³¹. */
 const FIRST_UID = 1_900_000_000;
@@ -158,7 +153,7 @@ function localAddressesOf(pool: AddressPool, slot: number): SlotAddresses {
 /** The n-th service with a port gets the n-th port of the slot: no two services on the machine share one, whatever address they bind. */
 function portOf(slot: number, manifest: AppManifest, service: string): number | null {
   const index = manifest.services.filter((each) => each.port !== undefined).findIndex((each) => each.name === service);
-  return index === -1 ? null : FIRST_PORT + slot * PORTS_PER_SLOT + index;
+  return index === -1 ? null : PROCESS_FIRST_PORT + slot * PROCESS_PORTS_PER_SLOT + index;
 }
 
 /** PORT and HOST of a service; nothing for a worker. */
