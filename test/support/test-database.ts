@@ -27,7 +27,7 @@ export async function startTestServer(): Promise<TestServer> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-test-postgres-'));
   // As root the server runs as another user, who has to get in.
   await chmod(directory, 0o711);
-  const server: EmbeddedPostgres = await startEmbeddedPostgres({ directory, log: silentLog });
+  const server: EmbeddedPostgres = await startEmbeddedPostgres({ directory, log: silentLog, durable: false });
   const pid = Number((await readFile(join(directory, 'data', 'postmaster.pid'), 'utf8')).split('\n')[0]);
   // The last resort, for a test process that ends before it has stopped the server.
   const onExit = () => {
@@ -56,8 +56,8 @@ export async function testServerUrl(): Promise<string> {
 }
 
 after(async () => {
+  if (ownServer !== null) return (await ownServer).stop();
   await Promise.all([...templates.values()].map(async (template) => drop(await template)));
-  await (await ownServer)?.stop();
 });
 
 export interface TestDatabase extends AsyncDisposable {

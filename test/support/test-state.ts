@@ -21,8 +21,16 @@ export async function openTestState(
 ): Promise<TestState> {
   const database = options.database ?? (await openTestDatabase());
   const state = await openState({ pool: testPool(), log: silentLog, ...options, url: database.url });
+  const workers: { stop(): Promise<void> }[] = [];
   return {
     ...state,
+    worker: {
+      async start(handlers, limits) {
+        const worker = await state.worker.start(handlers, limits);
+        workers.push(worker);
+        return worker;
+      },
+    },
     url: database.url,
     async waitingJobs() {
       const rows = await onServer(
@@ -32,6 +40,8 @@ export async function openTestState(
       return rows.map((row) => ({ name: row['key'] as string, runAt: row['run_at'] as Date }));
     },
     async [Symbol.asyncDispose]() {
+      // Also when the test failed before it did so.
+      await Promise.all(workers.map((worker) => worker.stop()));
       await state.close();
       // Who brought the database takes care of it.
       if (options.database === undefined) await database[Symbol.asyncDispose]();

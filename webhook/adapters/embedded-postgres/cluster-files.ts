@@ -35,7 +35,7 @@ host  all       all              ::/0          reject
 `;
 
 /** What PostgreSQL gets told; each is our choice, the rest are its defaults. */
-export function serverSettings(port: number): string[] {
+export function serverSettings(port: number, durable: boolean): string[] {
   const settings: Record<string, string | number> = {
     listen_addresses: '127.0.0.1',
     unix_socket_directories: '',
@@ -46,6 +46,7 @@ export function serverSettings(port: number): string[] {
     log_min_messages: 'fatal',
     log_min_error_statement: 'panic',
     jit: 'off',
+    ...(durable ? {} : { fsync: 'off', full_page_writes: 'off' }),
   };
   return Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
 }

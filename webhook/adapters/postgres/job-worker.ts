@@ -97,7 +97,7 @@ async function beginShift(working: Working, life: Life): Promise<Shift> {
   const runners: Runner[] = [];
   const stopRunners = async () => {
     const stops = Promise.allSettled(runners.map((runner) => runner.stop()));
-    return Promise.race([stops, delay(RUNNER_STOP_TIMEOUT_MS)]);
+    return Promise.race([stops, delay(RUNNER_STOP_TIMEOUT_MS, undefined, { ref: false })]);
   };
   try {
     const { reconcile, report, sweep } = tasks;
