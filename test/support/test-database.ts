@@ -3,8 +3,8 @@
  * or else an embedded one that this test process starts and stops.
  */
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
-import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { readFileSync, rmSync } from 'node:fs';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
@@ -19,6 +19,8 @@ import { silentLog } from './silent-log.ts';
 export interface TestServer {
   /** As superuser, or whoever may create databases and roles. */
   readonly url: string;
+  /** Stops it, does what is given, and starts it again on the same port. */
+  restart(meanwhile: () => Promise<void>): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -27,16 +29,25 @@ export async function startTestServer(): Promise<TestServer> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-test-postgres-'));
   // As root the server runs as another user, who has to get in.
   await chmod(directory, 0o711);
-  const server: EmbeddedPostgres = await startEmbeddedPostgres({ directory, log: silentLog, durable: false });
-  const pid = Number((await readFile(join(directory, 'data', 'postmaster.pid'), 'utf8')).split('\n')[0]);
+  const start = () => startEmbeddedPostgres({ directory, log: silentLog, durable: false });
+  let server: EmbeddedPostgres = await start();
   // The last resort, for a test process that ends before it has stopped the server.
   const onExit = () => {
-    process.kill(pid, 'SIGQUIT');
-    rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
+    try {
+      const [pid] = readFileSync(join(directory, 'data', 'postmaster.pid'), 'utf8').split('\n');
+      process.kill(Number(pid), 'SIGQUIT');
+    } finally {
+      rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
+    }
   };
   process.on('exit', onExit);
   return {
     url: server.url,
+    async restart(meanwhile) {
+      await server.stop();
+      await meanwhile();
+      server = await start();
+    },
     async stop() {
       process.off('exit', onExit);
       await server.stop();
@@ -56,8 +67,10 @@ export async function testServerUrl(): Promise<string> {
 }
 
 after(async () => {
-  if (ownServer !== null) return (await ownServer).stop();
-  await Promise.all([...templates.values()].map(async (template) => drop(await template)));
+  if (ownServer !== null) return await (await ownServer).stop();
+  const given = await testServerUrl();
+  const template = await templates.get(given);
+  if (template !== undefined) await drop(given, template);
 });
 
 export interface TestDatabase extends AsyncDisposable {
@@ -68,11 +81,11 @@ export interface TestDatabase extends AsyncDisposable {
 const templates = new Map<string, Promise<string>>();
 
 /** A database of one's own, migrated unless `empty`, gone when disposed of. */
-export async function openTestDatabase(options: { empty?: boolean } = {}): Promise<TestDatabase> {
-  const server = await testServerUrl();
+export async function openTestDatabase(options: { empty?: boolean; server?: string } = {}): Promise<TestDatabase> {
+  const server = options.server ?? (await testServerUrl());
   const template = options.empty === true ? null : await templateOf(server);
   const url = await create(server, template);
-  return { url, [Symbol.asyncDispose]: () => drop(url) };
+  return { url, [Symbol.asyncDispose]: () => drop(server, url) };
 }
 
 async function templateOf(server: string): Promise<string> {
@@ -96,8 +109,7 @@ async function create(server: string, template: string | null): Promise<string> 
   return url.href;
 }
 
-async function drop(url: string): Promise<void> {
-  const server = await testServerUrl();
+async function drop(server: string, url: string): Promise<void> {
   await onServer(server, `drop database if exists ${new URL(url).pathname.slice(1)} with (force)`);
 }
 
