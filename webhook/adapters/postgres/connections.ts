@@ -17,7 +17,13 @@ const typeParsers: ClientConfig['types'] = {
     oid === INT8_OID && format !== 'binary' ? Number : types.getTypeParser(oid, format)) as typeof types.getTypeParser,
 };
 
-/** What every connection of ours has in common. Commits are durable even where the server's default is not (promise R1). */
+/**
+ * Commits are durable even where the server's default is not (promise R1). Every statement finds its rows by key, so its plan is made
+ * once: planned anew at each call, as PostgreSQL chooses by itself, the jobs of one delivery took 0.9 ms instead of 0.2.
+ */
+const SESSION_SETTINGS = '-c synchronous_commit=on -c plan_cache_mode=force_generic_plan';
+
+/** What every connection of ours has in common. */
 export function connectionConfig(url: string, applicationName: string): ClientConfig {
   return {
     connectionString: url,
@@ -25,7 +31,7 @@ export function connectionConfig(url: string, applicationName: string): ClientCo
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
     keepAlive: true,
-    options: '-c synchronous_commit=on',
+    options: SESSION_SETTINGS,
     types: typeParsers,
   };
 }

@@ -28,21 +28,22 @@ declare
   attempts_max constant smallint := 32767;
   turn_max constant integer := 32767;
   missing text[];
+  -- The turn that is up; null when nothing waits.
+  front smallint;
   specs graphile_worker.job_spec[];
   added text[];
 begin
   perform berth.lock_jobs(task, keys);
   select array_agg(distinct key) into missing from unnest(keys) as key;
   while missing is not null loop
-    with pending as (
-      select jobs.key, split_part(substr(jobs.key, length(task) + 2), '/', 1) as repository, jobs.run_at, jobs.priority
-      from graphile_worker.jobs as jobs
-      where jobs.task_identifier = task and jobs.key is not null and jobs.locked_at is null
-        and jobs.attempts < jobs.max_attempts
-    ), ready as (
-      select * from pending where run_at <= now()
-    ), turns as (
-      select repository, max(priority) + 1 as next from ready group by repository
+    select min(priority) into front
+    from graphile_worker._private_jobs where is_available and run_at <= now() and starts_with(key, task || ':');
+
+    with turns as materialized (
+      select split_part(substr(key, length(task) + 2), '/', 1) as repository, max(priority) + 1 as next
+      from graphile_worker._private_jobs
+      where is_available and run_at <= now() and starts_with(key, task || ':')
+      group by repository
     ), asked as (
       select key, split_part(key, '/', 1) as repository,
         row_number() over (partition by split_part(key, '/', 1) order by array_position(keys, key)) - 1 as nth
@@ -57,16 +58,15 @@ begin
       task || ':' || asked.key,
       case
         when pending.run_at <= now() then pending.priority
-        else least(
-          turn_max,
-          asked.nth + greatest(coalesce(turns.next, 0), coalesce((select min(priority) from ready), 0))
-        )::smallint
+        when front is null then least(turn_max, asked.nth)::smallint
+        else least(turn_max, asked.nth + greatest(
+          front, (select turns.next from turns where turns.repository = asked.repository)
+        ))::smallint
       end,
       null
     )::graphile_worker.job_spec) into specs
     from asked
-    left join pending on pending.key = task || ':' || asked.key
-    left join turns on turns.repository = asked.repository;
+    left join graphile_worker._private_jobs as pending on pending.key = task || ':' || asked.key and pending.is_available;
 
     select array_agg(jobs.key) into added from graphile_worker.add_jobs(specs) as jobs;
     select array_agg(key) into missing from unnest(missing) as key
