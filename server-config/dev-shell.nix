@@ -7,7 +7,6 @@
       pkgs.postgresql
       pkgs.caddy
       pkgs.nftables
-      pkgs.nixfmt
       pkgs.age
       pkgs.restic
       pkgs.nixos-anywhere

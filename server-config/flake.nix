@@ -2,7 +2,6 @@
   description = "The hosts of Berth as code";
 
   inputs = {
-    # A stable release. What the tests evaluate against is named in docs/reference/host-evaluation.md.
     nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
     disko = {
       url = "github:nix-community/disko";
@@ -11,7 +10,11 @@
   };
 
   outputs =
-    { self, nixpkgs, disko }:
+    {
+      self,
+      nixpkgs,
+      disko,
+    }:
     let
       inherit (nixpkgs) lib;
       systems = [
@@ -20,15 +23,29 @@
       ];
       perSystem = build: lib.genAttrs systems (system: build nixpkgs.legacyPackages.${system});
       host = import ./host.nix { inherit nixpkgs disko; };
+      on = pkgs: { nixpkgs.hostPlatform = pkgs.stdenv.hostPlatform.system; };
     in
     {
       nixosModules = import ./modules // {
         default = ./modules/everything.nix;
       };
       nixosConfigurations = lib.mapAttrs (_: configuration: host [ configuration ]) (import ./hosts);
-      packages = perSystem (pkgs: import ./packages { inherit pkgs; });
+      packages = perSystem (
+        pkgs:
+        import ./packages {
+          inherit pkgs;
+          host = host [
+            ./hosts/all-in-one-cloud.nix
+            (on pkgs)
+          ];
+          imageHost = host [
+            ./image-host.nix
+            (on pkgs)
+          ];
+        }
+      );
       devShells = perSystem (pkgs: import ./dev-shell.nix { inherit pkgs; });
-      checks = perSystem (pkgs: import ./checks.nix { inherit self pkgs nixpkgs disko; });
-      formatter = perSystem (pkgs: pkgs.nixfmt);
+      checks = perSystem (pkgs: import ./checks.nix { inherit self pkgs disko; });
+      formatter = perSystem (pkgs: pkgs.nixfmt-tree);
     };
 }

@@ -1,77 +1,88 @@
-# The operator and its commands as one package.
+# The operator and its commands.
 #
-# Installed under lib/berth and not under lib/node_modules, where Node refuses to run TypeScript.
-# nodejs_24 runs it; the npm package `node` is for machines without Nix.
+# The files lie under lib/berth and not under lib/node_modules, where Node refuses to run TypeScript. Each program is a
+# wrapper made by writeShellApplication, so shellcheck has read it. nodejs_24 runs them; the npm package `node` is for
+# machines without Nix.
 {
   lib,
   buildNpmPackage,
   callPackage,
   importNpmLock,
   nodejs_24,
-  makeWrapper,
   git,
+  openssh,
+  symlinkJoin,
+  writeShellApplication,
 }:
 let
   root = ../..;
-  source = lib.fileset.toSource {
-    inherit root;
-    fileset = lib.fileset.unions [
-      (root + "/package.json")
-      (root + "/package-lock.json")
-      (root + "/webhook")
-      (root + "/scripts/check-settings.ts")
-      # What the operator builds previews' closures from.
-      (root + "/server-config/guest")
-    ];
-  };
   package = lib.importJSON (root + "/package.json");
-  commands = [
+
+  files = buildNpmPackage {
+    pname = "berth-files";
+    inherit (package) version;
+    src = lib.fileset.toSource {
+      inherit root;
+      fileset = lib.fileset.unions [
+        (root + "/package.json")
+        (root + "/package-lock.json")
+        (root + "/webhook")
+        (root + "/scripts/check-settings.ts")
+        # What the operator builds previews' closures from.
+        (root + "/server-config/guest")
+      ];
+    };
+    nodejs = nodejs_24;
+    npmDeps = callPackage ./npm-dependencies.nix { inherit root; };
+    inherit (importNpmLock) npmConfigHook;
+    npmFlags = [
+      "--omit=dev"
+      "--omit=optional"
+      "--ignore-scripts"
+    ];
+    # TypeScript runs as it is: there is nothing to build.
+    dontNpmBuild = true;
+    installPhase = ''
+      runHook preInstall
+      mkdir -p $out/lib/berth
+      cp -r package.json webhook scripts server-config node_modules $out/lib/berth/
+      rm -rf $out/lib/berth/node_modules/.bin $out/lib/berth/node_modules/node
+      runHook postInstall
+    '';
+  };
+
+  program =
+    name: main:
+    writeShellApplication {
+      inherit name;
+      runtimeInputs = [
+        nodejs_24
+        git
+        openssh
+      ];
+      text = ''exec node ${files}/lib/berth/${main} "$@"'';
+    };
+
+  commands = lib.filter (name: lib.pathExists (root + "/webhook/commands/${name}/main.ts")) [
     "preview"
     "agent"
     "fleet"
     "hostctl"
   ];
 in
-buildNpmPackage {
-  pname = "berth";
-  inherit (package) version;
-  src = source;
-  nodejs = nodejs_24;
-  npmDeps = callPackage ./npm-dependencies.nix { inherit root; };
-  inherit (importNpmLock) npmConfigHook;
-  npmFlags = [
-    "--omit=dev"
-    "--omit=optional"
-    "--ignore-scripts"
-  ];
-  nativeBuildInputs = [ makeWrapper ];
-  # TypeScript runs as it is: there is nothing to build.
-  dontNpmBuild = true;
-
-  installPhase = ''
-    runHook preInstall
-    mkdir -p $out/lib/berth $out/bin
-    cp -r package.json webhook scripts server-config node_modules $out/lib/berth/
-    rm -rf $out/lib/berth/node_modules/.bin $out/lib/berth/node_modules/node
-    makeWrapper ${lib.getExe nodejs_24} $out/bin/berth-operator \
-      --add-flags $out/lib/berth/webhook/main.ts --prefix PATH : ${lib.makeBinPath [ git ]}
-    makeWrapper ${lib.getExe nodejs_24} $out/bin/berth-hostd \
-      --add-flags $out/lib/berth/webhook/hostd/main.ts
-    for command in ${lib.escapeShellArgs commands}; do
-      # A command that has to start fast has a main.mjs, which switches Node's compile cache on.
-      for main in main.mjs main.ts; do
-        if [ -e webhook/commands/$command/$main ]; then
-          makeWrapper ${lib.getExe nodejs_24} $out/bin/$command \
-            --add-flags $out/lib/berth/webhook/commands/$command/$main
-          break
-        fi
-      done
-    done
-    runHook postInstall
-  '';
-
+symlinkJoin {
+  name = "berth-${package.version}";
+  paths = [
+    files
+    (program "berth-operator" "webhook/main.ts")
+    (program "berth-hostd" "webhook/hostd/main.ts")
+  ]
+  ++ map (name: program name "webhook/commands/${name}/main.ts") commands;
+  passthru = {
+    inherit files;
+  };
   meta = {
-    description = package.description;
+    inherit (package) description;
     license = lib.licenses.mit;
     mainProgram = "berth-operator";
     platforms = lib.platforms.linux;

@@ -64,6 +64,7 @@ in
   inherit
     pkgs
     lib
+    disko
     evaluate
     bareMachine
     ;
@@ -80,6 +81,36 @@ in
     in
     builtins.deepSeq (failedAssertions config) config.system.build.toplevel.drvPath;
 
-  # Any value of a configuration given by module files.
-  read = modules: question: question (evaluate modules);
+  # The outputs of a flake of ours, called by hand as the flake machinery would, with the two trees as inputs.
+  flakeOutputs =
+    flake:
+    let
+      inputs = {
+        nixpkgs = {
+          lib = lib // {
+            nixosSystem = given: import (nixpkgs + "/nixos/lib/eval-config.nix") ({ system = null; } // given);
+          };
+          legacyPackages = lib.genAttrs [ "x86_64-linux" "aarch64-linux" ] (system: import nixpkgs { inherit system; });
+          outPath = toString nixpkgs;
+        };
+        disko = {
+          nixosModules.disko = diskoModule;
+          outPath = toString disko;
+        };
+      };
+      self = (import (flake + "/flake.nix")).outputs (inputs // { inherit self; });
+    in
+    self;
+
+  # One configuration with one module of ours alone, as who imports nixosModules.<name> has it.
+  alone =
+    name:
+    (import (nixpkgs + "/nixos/lib/eval-config.nix") {
+      system = null;
+      modules = [
+        (import (root + "/server-config/modules")).${name}
+        { nixpkgs.pkgs = pkgs; }
+        (removeAttrs bareMachine [ "berth" ])
+      ];
+    }).config;
 }
