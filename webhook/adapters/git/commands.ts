@@ -24,6 +24,7 @@ const OWN_CONFIG: readonly (readonly [name: string, value: string])[] = [
   ['submodule.recurse', 'false'],
   ['advice.detachedHead', 'false'],
   ['protocol.allow', 'never'],
+  ['http.followRedirects', 'false'],
 ];
 
 const OWN_ENVIRONMENT = {
@@ -89,7 +90,7 @@ export function initCommand(directory: string, repository: string): ShellCommand
 function fetchCommand(mirror: string, remote: Remote, words: readonly string[]): ShellCommand {
   const credential = remote.token === null ? null : Buffer.from(`x-access-token:${remote.token}`).toString('base64');
   const config: [string, string][] = [[`protocol.${remote.scheme}.allow`, 'always']];
-  // For this server alone: a redirect elsewhere must not carry it.
+  // For this server alone. (No redirect is followed at all: git would take the header along.)
   if (credential !== null)
     config.push([`http.${new URL(remote.url).origin}/.extraHeader`, `Authorization: Basic ${credential}`]);
   const options = ['--quiet', '--no-tags', '--no-write-fetch-head', '--no-recurse-submodules', '--refmap='];

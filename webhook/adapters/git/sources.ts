@@ -37,8 +37,16 @@ export interface GitSourcesOptions {
   readonly log: Log;
 }
 
-/** Sources over the git command. The token is handed to git in its environment, never in a word list, a file or an error. */
+/** The transports that run nothing but git itself: `ext::` would run any command, ssh the user's configuration. */
+const TRANSPORTS: ReadonlySet<string> = new Set(['https:', 'http:', 'file:']);
+
+/**
+ * Sources over the git command. The token is handed to git in its environment, never in a word list, a file or an error.
+ * Throws a RangeError for a `cloneBase` that is not an https, http or file URL.
+ */
 export function gitSources(options: GitSourcesOptions): Sources {
+  if (!TRANSPORTS.has(URL.parse(options.cloneBase)?.protocol ?? ''))
+    throw new RangeError('the base of clone URLs must be an https, http or file URL');
   const turns = new KeyedTurns<number>();
 
   /** Does what reads the mirror. One that has the commit and cannot give it is broken: it is replaced, and asked once more. */
