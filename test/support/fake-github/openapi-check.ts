@@ -51,7 +51,7 @@ export class OpenApiCheck {
   private readonly routes: readonly { template: string; method: string; pattern: RegExp; names: readonly string[] }[];
 
   constructor(file: string) {
-    this.description = JSON.parse(readFileSync(file, 'utf8'), withPlainNull) as Description;
+    this.description = JSON.parse(readFileSync(file, 'utf8'), asItIs) as Description;
     this.ajv = new Ajv({ strict: false, allErrors: false, validateFormats: true });
     addFormats.default(this.ajv);
     this.ajv.addSchema({ $id: SCHEMA_ID, components: this.description.components });
@@ -156,12 +156,26 @@ export class OpenApiCheck {
   }
 }
 
-/** OpenAPI 3.0's `nullable` beside `anyOf` and the like, in words that JSON Schema has too. */
-function withPlainNull(_key: string, value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || !('nullable' in value) || 'type' in value) return value;
-  if (typeof value.nullable !== 'boolean') return value;
+/**
+ * The description in words that JSON Schema has too (OpenAPI 3.0's `nullable` beside `anyOf` and the like), and as GitHub really is: the
+ * repository of a pull request's head is null once a fork was deleted, whatever the description says.
+ */
+function asItIs(key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (key === 'head' && 'properties' in value) {
+    const properties = value.properties as Record<string, unknown>;
+    return {
+      ...value,
+      properties: { ...properties, repo: orNull(properties['repo']), user: orNull(properties['user']) },
+    };
+  }
+  if (!('nullable' in value) || 'type' in value || typeof value.nullable !== 'boolean') return value;
   const { nullable, ...schema } = value;
-  return nullable ? { anyOf: [schema, { type: 'null' }] } : schema;
+  return nullable ? orNull(schema) : schema;
+}
+
+function orNull(schema: unknown): object {
+  return { anyOf: [schema, { type: 'null' }] };
 }
 
 /** `#/components/…` means the description, wherever in it the schema stood. */

@@ -69,9 +69,10 @@ async function ensureComment(context: Context, report: Report): Promise<CommentR
   if (commentId !== null && (await editComment(context, commentId, body))) return { commentId, commentHash: hash };
   // Never made, or somebody deleted it.
   const leftOver = await findComment(context, marker);
-  if (leftOver !== null && (await editComment(context, leftOver, body)))
+  if (leftOver !== null && (await editComment(context, leftOver, body))) {
     return { commentId: leftOver, commentHash: hash };
-  return { commentId: await createComment(context, body), commentHash: hash };
+  }
+  return { commentId: report.mayCreate ? await createComment(context, body) : null, commentHash: hash };
 }
 
 /** False when there is no such comment any more. */
