@@ -100,6 +100,15 @@ test('imports are those that docs/architecture.md allows', () => {
   assert.deepEqual(problems, []);
 });
 
+test('every row of the table has files', () => {
+  const layers = layersOf(textOf('docs/architecture.md'));
+  const empty = layers.filter((layer) => !serviceFiles.some((file) => layerOf(layers, file) === layer));
+  assert.deepEqual(
+    empty.map((layer) => layer.pattern),
+    [],
+  );
+});
+
 test('the check itself sees what it should refuse', () => {
   const layers = layersOf(textOf('docs/architecture.md'));
   const refused = (file: string, code: string) => {

@@ -24,6 +24,8 @@ import type { Policy } from './core/policy.ts';
 import type { Secret } from './core/secret.ts';
 import type { AddressPool } from './core/slots.ts';
 
+export { configHelp } from './config/explain.ts';
+
 export interface Config {
   /** The file that it was read from, as an absolute path. */
   readonly file: string;
@@ -56,6 +58,8 @@ export interface Config {
   readonly operator: { readonly socket: string };
   readonly limits: { readonly concurrency: number; readonly sweepIntervalMs: number };
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
+  /** Where programs (git, bubblewrap, node) are looked for: PATH. */
+  readonly path: string;
   readonly repositorySecrets: { readonly grants: readonly SecretGrant[]; readonly values: RepositorySecretValues };
 }
 
@@ -102,7 +106,11 @@ export function loadConfig(options: LoadOptions = {}): Config {
     ...(appSecrets?.problems ?? []),
   ];
   if (parsed.success && appSecrets !== null && problems.length === 0) {
-    const config = configFrom(file, parsed.data, { found: secrets.found, values: appSecrets.values });
+    const config = configFrom(file, parsed.data, {
+      found: secrets.found,
+      values: appSecrets.values,
+      path: env['PATH'] ?? '',
+    });
     const tooLong = Buffer.byteLength(config.operator.socket) > SOCKET_PATH_MAX_BYTES;
     if (!tooLong) return deepFrozen(config);
     const message = `(${config.operator.socket}) is longer than the ${SOCKET_PATH_MAX_BYTES} bytes that a unix socket may have. Name a shorter path.`;
@@ -132,9 +140,9 @@ function combinationFindings(sections: Partial<ConfigFile>, networks: readonly H
 function configFrom(
   file: string,
   given: ConfigFile,
-  secrets: { found: ReadonlyMap<SecretName, FoundSecret>; values: RepositorySecretValues },
+  around: { found: ReadonlyMap<SecretName, FoundSecret>; values: RepositorySecretValues; path: string },
 ): Config {
-  const secret = (name: SecretName) => secrets.found.get(name)?.secret ?? null;
+  const secret = (name: SecretName) => around.found.get(name)?.secret ?? null;
   const stateDirectory = resolve(dirname(file), given.state.directory);
   return {
     file,
@@ -159,7 +167,8 @@ function configFrom(
     operator: { socket: resolve(stateDirectory, given.operator.socket ?? 'run/operator.sock') },
     limits: { concurrency: given.limits.concurrency, sweepIntervalMs: given.limits.sweep_seconds * 1_000 },
     log: given.log,
-    repositorySecrets: { grants: given.grants, values: secrets.values },
+    path: around.path,
+    repositorySecrets: { grants: given.grants, values: around.values },
   };
 }
 

@@ -1,6 +1,6 @@
 /** The process: load the configuration, wire, listen, work; and on SIGTERM or SIGINT stop in the reverse order. */
 import { parseArgs } from 'node:util';
-import { loadConfig, type Config } from './config.ts';
+import { configHelp, loadConfig, type Config } from './config.ts';
 import { OperatorError, operatorErrorFrom } from './core/errors.ts';
 import { buildApiServer, listenOnSocket } from './http/api-server.ts';
 import { createMetrics } from './http/metrics.ts';
@@ -63,9 +63,7 @@ Runs the Berth operator until SIGTERM or SIGINT.
 
   --config FILE   configuration (default: $BERTH_CONFIG, or berth.toml in this directory)
   --check         only check the configuration
-  --help          this text
-
-berth.example.toml explains every setting.`;
+  --help          this text`;
 
 /** Exit statuses of sysexits(3): 64 for wrong usage, 78 for a configuration that cannot be used. */
 const EXIT = { failed: 1, usage: 64, config: 78 };
@@ -89,7 +87,7 @@ async function main(words: readonly string[]): Promise<number> {
   const options = optionsFrom(words);
   if (options === null) return EXIT.usage;
   if (options.help) {
-    console.log(USAGE);
+    console.log(`${USAGE}\n\n${configHelp()}`);
     return 0;
   }
   try {

@@ -47,7 +47,7 @@ export async function wire(config: Config, log: Log): Promise<Wiring> {
   await using stack = new AsyncDisposableStack();
   const { state, databases, postgresChoice } = await openPostgres(config, log, stack);
   const gateway = stack.adopt(await openGateway(config, state, log), (each) => each.close());
-  const shell = localShell({ path: process.env['PATH'] ?? '', home: config.state.directory });
+  const shell = localShell({ path: config.path, home: config.state.directory });
   const runtime = await openRuntime(config, shell, log);
   const github = connectToGitHub({ apiUrl: config.github.apiUrl, identity: githubIdentity(config), log });
   const secrets = [config.github.webhookSecret, config.github.webhookSecretPrevious].flatMap(
@@ -170,11 +170,10 @@ async function openRuntime(config: Config, shell: Shell, log: Log): Promise<Proc
       hint: 'Use "process".',
     });
   }
-  const path = process.env['PATH'] ?? '';
   const runtime = await processRuntime({
     directory: join(config.state.directory, 'instances'),
     pool,
-    path,
+    path: config.path,
     useBubblewrap: sandbox !== 'off',
     shell,
     log,

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { isEnvironmentName } from '../core/app-manifest.ts';
+import { SWEEP_INTERVAL_MS } from '../core/limits.ts';
 import { parseRepositoryName } from '../core/pull-request.ts';
 import { parsePool } from '../core/slots.ts';
 
@@ -211,9 +212,14 @@ const limits = z
       .max(64)
       .default(4)
       .meta({ description: 'Previews that are worked on at the same time.' }),
-    sweep_seconds: z.int().min(10).max(86_400).default(300).meta({
-      description: 'How often everything is compared with GitHub, so that a lost delivery costs no more than this.',
-    }),
+    sweep_seconds: z
+      .int()
+      .min(10)
+      .max(86_400)
+      .default(SWEEP_INTERVAL_MS / 1_000)
+      .meta({
+        description: 'How often everything is compared with GitHub, so that a lost delivery costs no more than this.',
+      }),
   })
   .prefault({})
   .meta({ description: 'How much at once, how often.' });
