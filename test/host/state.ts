@@ -153,7 +153,10 @@ export async function buildState(stateDirectory: string, network: { host: string
     const target = name === 'systemd' ? layout.systemd : join(layout.etc, name);
     await cp(join(here, 'image/etc', name), target, { recursive: true });
   }
+  // The operator writes routes, Caddy reads them (server-config/modules/ingress).
   await mkdir(join(layout.etc, 'caddy/previews'), { recursive: true });
+  await chown(join(layout.etc, 'caddy/previews'), 970, Number((await execa('id', ['-g', 'caddy'])).stdout));
+  await chmod(join(layout.etc, 'caddy/previews'), 0o2750);
   await Promise.all(
     maskedUnits.map((unit) => symlink('/dev/null', join(layout.systemd, 'system', unit)).catch(ignoreExisting)),
   );

@@ -11,6 +11,9 @@ import { parseInstanceName, type InstanceName } from './names.ts';
 /** One request is one line of JSON. The environment is the only large part of one. */
 export const HOST_REQUEST_MAX_BYTES = 4 * 1024 * 1024;
 
+/** The candidate of one preview is 2 kB; a test adapts a thousand at once. */
+const CADDYFILE_MAX_LENGTH = 2 * 1024 * 1024;
+
 const name = z.custom<InstanceName>(
   (value) => typeof value === 'string' && parseInstanceName(value) !== null,
   'must be the name of an instance',
@@ -69,8 +72,12 @@ export const hostRequestSchema = z.discriminatedUnion('verb', [
     to: z.strictObject({ name, ports: z.array(port).max(64) }).nullable(),
   }),
   z.strictObject({ verb: z.literal('list-answers') }),
-  /** Connections to the preview's address that the container still holds open. */
-  z.strictObject({ verb: z.literal('count-connections'), address, name }),
+  /** Connections that came for a preview and that this container still holds open. */
+  z.strictObject({ verb: z.literal('count-connections'), name }),
+  /** What Caddy would make of this text, as JSON. Nothing is put in force. */
+  z.strictObject({ verb: z.literal('adapt-caddyfile'), text: z.string().max(CADDYFILE_MAX_LENGTH) }),
+  /** Caddy reads its configuration again, with the route files as they now are. */
+  z.strictObject({ verb: z.literal('load-routes') }),
 ]);
 export type HostRequest = z.infer<typeof hostRequestSchema>;
 export type HostVerb = HostRequest['verb'];
@@ -105,6 +112,8 @@ export interface HostResults {
   'switch-answers': null;
   'list-answers': Answers[];
   'count-connections': number;
+  'adapt-caddyfile': { readonly json: string } | { readonly refused: string };
+  'load-routes': { readonly refused: string | null };
 }
 
 /** What hostd writes back, one line of JSON each: any number of `line`s, then one of the others. */

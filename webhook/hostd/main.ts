@@ -11,6 +11,7 @@ import {
   startContainer,
   stopContainer,
 } from './containers.ts';
+import { adaptCaddyfile, loadRoutes } from './caddy.ts';
 import { readJournal, startUnit } from './guest.ts';
 import { openNetwork, type Network } from './network.ts';
 import { serve, type Perform } from './server.ts';
@@ -66,7 +67,11 @@ async function perform(
     case 'list-answers':
       return host.network.answers();
     case 'count-connections':
-      return host.network.connections(request.address, request.name);
+      return host.network.connections(request.name);
+    case 'adapt-caddyfile':
+      return adaptCaddyfile(host.settings, request.text);
+    case 'load-routes':
+      return loadRoutes(host.settings);
   }
 }
 

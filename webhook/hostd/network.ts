@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { OperatorError } from '../core/errors.ts';
 import type { Answers } from '../core/host-verbs.ts';
 import { instanceNameOf, parseInstanceName, type InstanceName } from '../core/names.ts';
-import { addressesOf } from '../core/slots.ts';
+import { addressesOf, type AddressPool } from '../core/slots.ts';
 import { must, run } from './programs.ts';
 import {
   admitScript,
@@ -30,7 +30,7 @@ export interface Network {
   forget(name: InstanceName): Promise<null>;
   switchAnswers(address: string, to: { name: InstanceName; ports: readonly number[] } | null): Promise<null>;
   answers(): Answers[];
-  connections(address: string, name: InstanceName): Promise<number>;
+  connections(name: InstanceName): Promise<number>;
   close(): void;
 }
 
@@ -79,7 +79,7 @@ export async function openNetwork(settings: HostSettings): Promise<Network> {
       return change(forgetScript(placeOf(settings, name)));
     },
     switchAnswers: (address, to) => {
-      requireIn(settings, address);
+      requireIn(settings.previewPool, address);
       const target = to === null ? '' : placeOf(settings, to.name).addresses.instance;
       return switchTo(
         address,
@@ -92,7 +92,7 @@ export async function openNetwork(settings: HostSettings): Promise<Network> {
         name: instanceAt(settings, targets[0]?.to.address ?? ''),
         ports: targets.map((each) => each.port),
       })),
-    connections: async (address, name) => countConnections(address, placeOf(settings, name).addresses.instance),
+    connections: async (name) => countConnections(settings, placeOf(settings, name).addresses.instance),
     close: () => clearInterval(timer),
   };
 
@@ -140,11 +140,13 @@ async function answersInForce(): Promise<Answer[]> {
 
 const octets = (address: string): number => address.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0);
 
-function requireIn(settings: HostSettings, address: string): void {
-  const { base, slotMax, cidr } = settings.previewPool;
+function isIn({ base, slotMax }: AddressPool, address: string): boolean {
   const offset = octets(address) - base;
-  if (offset < 1 || offset > 2 * slotMax + 1)
-    throw new OperatorError('BAD_REQUEST', `address: ${address} is outside of ${cidr}`);
+  return offset >= 1 && offset <= 2 * slotMax + 1;
+}
+
+function requireIn(pool: AddressPool, address: string): void {
+  if (!isIn(pool, address)) throw new OperatorError('BAD_REQUEST', `address: ${address} is outside of ${pool.cidr}`);
 }
 
 /** The reverse of addressesOf, for addresses that we put into the map ourselves. */
@@ -157,14 +159,13 @@ function instanceAt(settings: HostSettings, address: string): InstanceName {
 /** A kernel without this file (CONFIG_NF_CONNTRACK_PROCFS) leaves a replaced instance running until its drain limit. */
 const connectionTable = '/proc/net/nf_conntrack';
 
-/** Open TCP connections to the preview's address that this instance answers. The kernel translated each at its first packet. */
-async function countConnections(address: string, instance: string): Promise<number> {
+/** Open TCP connections to preview addresses that this instance answers. The kernel translated each at its first packet. */
+async function countConnections(settings: HostSettings, instance: string): Promise<number> {
   const text = await readFile(connectionTable, 'utf8').catch(() => null);
   if (text === null) return 1;
-  return text
-    .split('\n')
-    .filter(
-      (line) =>
-        line.includes(' ESTABLISHED ') && line.includes(`dst=${address} `) && line.includes(` src=${instance} `),
-    ).length;
+  return text.split('\n').filter((line) => {
+    // … ESTABLISHED src=<Caddy> dst=<preview> sport=… dport=… src=<instance> dst=<Caddy> …
+    const asked = / ESTABLISHED src=\S+ dst=(\S+) .* src=(\S+) /.exec(line);
+    return asked !== null && asked[2] === instance && isIn(settings.previewPool, asked[1] ?? '');
+  }).length;
 }

@@ -17,6 +17,9 @@ export interface HostSettings {
   readonly previewPool: AddressPool;
   /** The host's rules around containers (server-config/modules/firewall), loaded again after somebody has flushed them. */
   readonly rules: string;
+  /** Caddy's configuration, which imports the route files, and its admin interface. */
+  readonly caddyfile: string;
+  readonly caddySocket: string;
 }
 
 /** Throws an Error naming the option for everything that is missing or unusable. */
@@ -31,6 +34,9 @@ export function settingsFrom(argv: readonly string[]): HostSettings {
       pool: { type: 'string', default: '10.100.0.0/16' },
       'preview-pool': { type: 'string', default: '10.101.0.0/16' },
       rules: { type: 'string', default: '/etc/berth/tenants.nft' },
+      // Where NixOS's module puts it.
+      caddyfile: { type: 'string', default: '/etc/caddy/caddy_config' },
+      'caddy-socket': { type: 'string', default: '/run/caddy/admin.sock' },
     },
   });
   const pool = poolFrom('--pool', values.pool);
@@ -44,6 +50,8 @@ export function settingsFrom(argv: readonly string[]): HostSettings {
     pool,
     previewPool,
     rules: values.rules,
+    caddyfile: values.caddyfile,
+    caddySocket: values['caddy-socket'],
   };
 }
 
