@@ -27,7 +27,8 @@ export interface Gateway extends Routes {
 /** Loads the routes and listens. Throws what listening throws (EADDRINUSE and the like), and what the directory does. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { log } = options;
-  const files = await openRouteFiles(options.directory, log);
+  await using opening = new AsyncDisposableStack();
+  const files = opening.use(await openRouteFiles(options.directory, log));
   const table = new RouteTable();
   for (const route of await files.loadAll()) {
     try {
@@ -40,6 +41,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const door = await openFrontDoor(options, table);
   const { port } = door;
   const inTurn = createTurns();
+  const opened = opening.move();
 
   return {
     port,
@@ -69,6 +71,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     async close() {
       await door.close();
       table.close();
+      await opened.disposeAsync();
     },
   };
 }

@@ -68,7 +68,7 @@ const SUFFIX = '.json';
 const UNFINISHED = '.unfinished';
 const DAMAGED = '.damaged';
 
-export interface RouteFiles {
+export interface RouteFiles extends AsyncDisposable {
   /** Every good route. What cannot be read is set aside as `<file>.damaged` with a log line; what a kill left unfinished is removed. */
   loadAll(): Promise<PreviewRoute[]>;
   /** Durable when it resolves. */
@@ -80,6 +80,8 @@ export interface RouteFiles {
 /** The route files of a directory, which is made if need be. One process works with it at a time (the operator's lock sees to that). */
 export async function openRouteFiles(directory: string, log: Log): Promise<RouteFiles> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
+  // A rename is durable once the directory that holds it is flushed (fsync(2)).
+  const directoryHandle = await open(directory, 'r');
   const pathOf = (name: Slug) => join(directory, `${name}${SUFFIX}`);
 
   async function loadOne(name: string): Promise<PreviewRoute | null> {
@@ -117,22 +119,15 @@ export async function openRouteFiles(directory: string, log: Log): Promise<Route
         await file.close();
       }
       await rename(`${path}${UNFINISHED}`, path);
-      await flushDirectory(directory);
+      await directoryHandle.sync();
     },
     async remove(name) {
       await rm(pathOf(name), { force: true });
       await rm(`${pathOf(name)}${DAMAGED}`, { force: true });
-      await flushDirectory(directory);
+      await directoryHandle.sync();
+    },
+    async [Symbol.asyncDispose]() {
+      await directoryHandle.close();
     },
   };
-}
-
-/** A rename is durable once the directory that holds it is flushed (fsync(2)). */
-async function flushDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

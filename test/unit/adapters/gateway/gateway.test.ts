@@ -4,7 +4,8 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { hostLabelOf, instanceNameOf } from '../../../../webhook/core/names.ts';
-import { aGateway, anApp, aNamedApp, aRoute, ask, slug, until } from '../../../support/a-gateway.ts';
+import { aGateway, anApp, aNamedApp, aRoute, ask, slug } from '../../../support/a-gateway.ts';
+import { waitUntil } from '../../../support/wait-until.ts';
 
 void test('a preview is served on its own host, and no other host reaches it', async () => {
   await using app = await aNamedApp('shop');
@@ -90,7 +91,7 @@ void test('a switch: the next request goes to the new instance, what is in fligh
   const name = slug('shop-42');
   await gateway.ensure(aRoute('shop-42', { slot: 1, ports: { 3000: old.port } }));
   const stream = ask(gateway.port, 'shop-42.localhost', { path: '/stream' });
-  await until(async () => (await gateway.inFlight(name, instanceNameOf(1))) === 1, 'the stream has begun');
+  await waitUntil('the stream has begun', async () => (await gateway.inFlight(name, instanceNameOf(1))) === 1);
   assert.equal((await ask(gateway.port, 'shop-42.localhost')).body, 'old');
 
   await gateway.ensure(aRoute('shop-42', { slot: 2, ports: { 3000: next.port } }));
@@ -98,8 +99,8 @@ void test('a switch: the next request goes to the new instance, what is in fligh
   assert.equal(await gateway.inFlight(name, instanceNameOf(1)), 1);
   finish();
   assert.equal((await stream).body, 'first last');
-  await until(async () => (await gateway.inFlight(name, instanceNameOf(1))) === 0, 'the old instance is drained');
-  await until(() => old.sockets.size === 0, 'no connection to the old instance is kept');
+  await waitUntil('the old instance is drained', async () => (await gateway.inFlight(name, instanceNameOf(1))) === 0);
+  await waitUntil('no connection to the old instance is kept', () => old.sockets.size === 0);
 });
 
 void test('while nothing answers, browsers get the status page and programs a 503', async () => {
@@ -169,9 +170,9 @@ void test('a response is passed on as it comes, and a client that leaves frees t
   const [chunk] = (await once(socket, 'data')) as [Buffer];
   assert.match(chunk.toString(), /^HTTP\/1\.1 200/);
   socket.destroy();
-  await until(() => gone, 'the app sees its client leave');
-  await until(
-    async () => (await door.gateway.inFlight(slug('shop-42'), instanceNameOf(1))) === 0,
+  await waitUntil('the app sees its client leave', () => gone);
+  await waitUntil(
     'nothing is in flight',
+    async () => (await door.gateway.inFlight(slug('shop-42'), instanceNameOf(1))) === 0,
   );
 });

@@ -48,7 +48,7 @@ void test('a process killed at any call of a save leaves the old route whole', a
     killedSaving(directory.path, first, second, call);
     assert.deepEqual(readdirSync(directory.path).toSorted(), ['shop-42.json', 'shop-42.json.unfinished'], call);
     const log = aLog();
-    const files = await openRouteFiles(directory.path, log);
+    await using files = await openRouteFiles(directory.path, log);
     assert.deepEqual(await files.loadAll(), [first], call);
     assert.deepEqual(readdirSync(directory.path), ['shop-42.json'], call);
     assert.deepEqual(log.lines, []);
@@ -100,7 +100,7 @@ void test('any flipped byte of a route file is found or changes nothing that was
   using directory = aDirectory();
   const route = aRoute('shop-42', { ports: { 3000: 1_234 }, extraHosts: { admin: [{}] } });
   const log = aLog();
-  const files = await openRouteFiles(directory.path, log);
+  await using files = await openRouteFiles(directory.path, log);
   await files.save(route);
   const path = join(directory.path, 'shop-42.json');
   const whole = readFileSync(path);

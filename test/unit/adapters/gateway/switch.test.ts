@@ -3,7 +3,8 @@ import { Agent, request as httpRequest } from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { instanceNameOf } from '../../../../webhook/core/names.ts';
-import { aGateway, anApp, aRoute, ask, slug, until, type AnApp } from '../../../support/a-gateway.ts';
+import { aGateway, anApp, aRoute, ask, slug, type AnApp } from '../../../support/a-gateway.ts';
+import { waitUntil } from '../../../support/wait-until.ts';
 
 const host = 'shop-42.localhost';
 const name = slug('shop-42');
@@ -96,7 +97,10 @@ void test('50 switches under 1,000 requests per second lose none, and none sees 
     await gateway.ensure(aRoute('shop-42', { slot: next, ports: { 3000: app.port } }));
     answering = next;
     assert.equal((await ask(gateway.port, host)).body.trim(), String(next));
-    await until(async () => (await gateway.inFlight(name, instanceNameOf(next - 1))) === 0, 'the old one is drained');
+    await waitUntil(
+      'the old one is drained',
+      async () => (await gateway.inFlight(name, instanceNameOf(next - 1))) === 0,
+    );
     // Drained means that it may be killed.
     await before[Symbol.asyncDispose]();
     await pause(20);
@@ -151,12 +155,12 @@ void test('switching back before the old instance is idle counts on, and its kep
   const inFlight = () => gateway.inFlight(name, instanceNameOf(1));
   await to(1, first);
   const slow = [ask(gateway.port, host, { path: '/slow' })];
-  await until(() => answers.length === 1, 'the first slow request is there');
+  await waitUntil('the first slow request is there', () => answers.length === 1);
   await to(2, second);
   await to(1, first);
   assert.equal((await ask(gateway.port, host)).body, 'first');
   slow.push(ask(gateway.port, host, { path: '/slow' }));
-  await until(() => answers.length === 2, 'the second slow request is there');
+  await waitUntil('the second slow request is there', () => answers.length === 2);
   assert.equal(await inFlight(), 2);
   await to(2, second);
   assert.equal(await inFlight(), 2);
@@ -165,8 +169,8 @@ void test('switching back before the old instance is idle counts on, and its kep
     (await Promise.all(slow)).map((each) => each.body),
     ['slow', 'slow'],
   );
-  await until(async () => (await inFlight()) === 0, 'both are counted out');
-  await until(() => first.sockets.size === 0, 'no connection is kept to the retired instance');
+  await waitUntil('both are counted out', async () => (await inFlight()) === 0);
+  await waitUntil('no connection is kept to the retired instance', () => first.sockets.size === 0);
 });
 
 void test('a request whose instance dies before it answered goes to the next one, if it may be repeated', async () => {
@@ -182,7 +186,7 @@ void test('a request whose instance dies before it answered goes to the next one
     die = () => undefined;
     const idle = die;
     const reply = ask(gateway.port, host, { method, ...(method === 'POST' ? { body: 'x' } : {}) });
-    await until(() => die !== idle, 'the old instance has the request');
+    await waitUntil('the old instance has the request', () => die !== idle);
     await gateway.ensure(aRoute('shop-42', { slot: 2, ports: { 3000: next.port } }));
     die();
     return reply;
