@@ -10,6 +10,7 @@ import { relative } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
+import { startTestServer } from '../test/support/test-server.ts';
 
 /** A file that takes longer than this hangs: the whole run has five minutes. */
 const FILE_TIMEOUT_MS = 150_000;
@@ -27,6 +28,12 @@ if (files.length === 0) {
   console.error('There is no test file.');
   process.exit(1);
 }
+
+// One PostgreSQL for all files; each makes databases of its own in it.
+const server = (process.env['TEST_DATABASE_URL'] ?? process.env['DATABASE_URL']) ? null : await startTestServer();
+if (server !== null) process.env['TEST_DATABASE_URL'] = server.url;
+// It runs in a process group of its own; leaving by way of `exit` takes it along.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 const skipped: Skipped[] = [];
 const stream = run({ files, concurrency: Math.max(2, availableParallelism()), timeout: FILE_TIMEOUT_MS });
@@ -56,6 +63,7 @@ for await (const chunk of report) {
     process.stdout.write(`${line}\n`);
   }
 }
+await server?.stop();
 process.stdout.write(rest);
 
 async function testFiles(): Promise<string[]> {

@@ -3,58 +3,11 @@
  * or else an embedded one that this test process starts and stops.
  */
 import { randomBytes } from 'node:crypto';
-import { readFileSync, rmSync } from 'node:fs';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after } from 'node:test';
 import { Client } from 'pg';
-import {
-  startEmbeddedPostgres,
-  type EmbeddedPostgres,
-} from '../../webhook/adapters/embedded-postgres/embedded-postgres.ts';
 import { migrate } from '../../webhook/adapters/postgres/migrate.ts';
 import { silentLog } from './silent-log.ts';
-
-export interface TestServer {
-  /** As superuser, or whoever may create databases and roles. */
-  readonly url: string;
-  /** Stops it, does what is given, and starts it again on the same port. */
-  restart(meanwhile: () => Promise<void>): Promise<void>;
-  stop(): Promise<void>;
-}
-
-/** A server that several test processes may share: give its url to them as TEST_DATABASE_URL. */
-export async function startTestServer(): Promise<TestServer> {
-  const directory = await mkdtemp(join(tmpdir(), 'berth-test-postgres-'));
-  // As root the server runs as another user, who has to get in.
-  await chmod(directory, 0o711);
-  const start = () => startEmbeddedPostgres({ directory, log: silentLog, durable: false });
-  let server: EmbeddedPostgres = await start();
-  // The last resort, for a test process that ends before it has stopped the server.
-  const onExit = () => {
-    try {
-      const [pid] = readFileSync(join(directory, 'data', 'postmaster.pid'), 'utf8').split('\n');
-      process.kill(Number(pid), 'SIGQUIT');
-    } finally {
-      rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
-    }
-  };
-  process.on('exit', onExit);
-  return {
-    url: server.url,
-    async restart(meanwhile) {
-      await server.stop();
-      await meanwhile();
-      server = await start();
-    },
-    async stop() {
-      process.off('exit', onExit);
-      await server.stop();
-      await rm(directory, { recursive: true, force: true });
-    },
-  };
-}
+import { startTestServer, type TestServer } from './test-server.ts';
 
 let ownServer: Promise<TestServer> | null = null;
 
@@ -67,7 +20,8 @@ export async function testServerUrl(): Promise<string> {
 }
 
 after(async () => {
-  if (ownServer !== null) return await (await ownServer).stop();
+  if (ownServer !== null) return (await ownServer).stop();
+  if (templates.size === 0) return;
   const given = await testServerUrl();
   const template = await templates.get(given);
   if (template !== undefined) await drop(given, template);

@@ -4,7 +4,8 @@ import { suite, test } from 'node:test';
 import { INTAKE_QUEUE_MAX } from '../../../../webhook/core/limits.ts';
 import type { PreviewKey, PullRequestEvent, RepositoryName } from '../../../../webhook/core/pull-request.ts';
 import { pullKey } from '../../../contracts/preview-store.contract.ts';
-import { startTestServer, onServer, openTestDatabase } from '../../../support/test-database.ts';
+import { onServer, openTestDatabase } from '../../../support/test-database.ts';
+import { startTestServer } from '../../../support/test-server.ts';
 import { openTestState, type TestState } from '../../../support/test-state.ts';
 import { waitUntil } from '../../../support/wait-until.ts';
 

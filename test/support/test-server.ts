@@ -1,0 +1,50 @@
+/** A real PostgreSQL for tests, which starts in under a second and leaves nothing behind. */
+import { readFileSync, rmSync } from 'node:fs';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  startEmbeddedPostgres,
+  type EmbeddedPostgres,
+} from '../../webhook/adapters/embedded-postgres/embedded-postgres.ts';
+import { silentLog } from './silent-log.ts';
+
+export interface TestServer {
+  /** As superuser, or whoever may create databases and roles. */
+  readonly url: string;
+  /** Stops it, does what is given, and starts it again on the same port. */
+  restart(meanwhile: () => Promise<void>): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** A server that several test processes may share: give its url to them as TEST_DATABASE_URL. */
+export async function startTestServer(): Promise<TestServer> {
+  const directory = await mkdtemp(join(tmpdir(), 'berth-test-postgres-'));
+  // As root the server runs as another user, who has to get in.
+  await chmod(directory, 0o711);
+  const start = () => startEmbeddedPostgres({ directory, log: silentLog, durable: false });
+  let server: EmbeddedPostgres = await start();
+  // The last resort, for a test process that ends before it has stopped the server.
+  const onExit = () => {
+    try {
+      const [pid] = readFileSync(join(directory, 'data', 'postmaster.pid'), 'utf8').split('\n');
+      process.kill(Number(pid), 'SIGQUIT');
+    } finally {
+      rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
+    }
+  };
+  process.on('exit', onExit);
+  return {
+    url: server.url,
+    async restart(meanwhile) {
+      await server.stop();
+      await meanwhile();
+      server = await start();
+    },
+    async stop() {
+      process.off('exit', onExit);
+      await server.stop();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
