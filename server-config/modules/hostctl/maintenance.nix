@@ -14,6 +14,9 @@ in
     # With it come `preview`, `agent` and `fleet`.
     environment.systemPackages = [ package ];
 
+    # `hostctl pull` asks nobody.
+    programs.ssh.knownHosts = import ../../lib/known-hosts.nix;
+
     # hostctl collects garbage, and keeps a number of generations, which nix.gc can't.
     nix.gc.automatic = lib.mkOverride 900 false;
 

@@ -1,6 +1,6 @@
 /**
  * The ways in which a `hostctl` verb ends, as exit statuses. They are part of the command's contract
- * (docs/guides/operate-a-host.md lists them), because timers and the fleet act on them.
+ * (server-config/modules/hostctl/README.md lists them), because timers and the fleet act on them.
  */
 export const exitStatus = {
   ok: 0,
