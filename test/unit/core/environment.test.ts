@@ -1,0 +1,141 @@
+/** What is written for readers of environment files comes back from them exactly (catalogue 3c, "env value"; AC-11). */
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import * as fc from 'fast-check';
+import { isEnvironmentName } from '../../../webhook/core/app-manifest.ts';
+import { environmentFileText } from '../../../webhook/core/environment.ts';
+import { systemdEnvironment } from '../../support/systemd-environment.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'berth-environment-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
+
+const name = fc
+  .stringMatching(/^[A-Za-z_][A-Za-z0-9_]{0,20}$/)
+  .filter(isEnvironmentName)
+  .map((text) => `T_${text}`);
+const nasty = fc.constantFrom(
+  '\n',
+  '\r',
+  '\r\n',
+  '"',
+  "'",
+  '$HOME',
+  '$(id)',
+  '`id`',
+  '\\',
+  '\\n',
+  '#',
+  ' ',
+  '\t',
+  ';',
+  '=',
+  '!',
+  '%',
+  '\u00e9',
+  '\u{1f600}',
+  'A=B\nPATH=/x',
+  '\\"',
+  '\\\\',
+  '\\\n',
+);
+const value = fc.oneof(
+  fc.array(nasty, { maxLength: 12 }).map((parts) => parts.join('')),
+  fc.string({ unit: 'binary', maxLength: 40 }).map((text) => text.replaceAll('\0', '')),
+  fc.string({ unit: 'grapheme', maxLength: 40 }).map((text) => text.replaceAll('\0', '')),
+);
+const environment = fc.dictionary(name, value, { maxKeys: 12, noNullPrototype: true });
+
+/** What a shell has in its environment after it has sourced the file. */
+function sourcedBy(shell: string, file: string): Record<string, string> {
+  const script = 'set -a; . "$1"; exec env -0';
+  const output = execFileSync(shell, [...(shell === 'bash' ? ['--norc'] : []), '-c', script, 'sh', file], {
+    // Bash takes a socket on its standard input for a remote shell and reads ~/.bashrc.
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { PATH: process.env['PATH'] ?? '' },
+  });
+  const entries = output
+    .toString('utf8')
+    .split('\0')
+    .filter((line) => line.startsWith('T_'));
+  return Object.fromEntries(
+    entries.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+  );
+}
+
+for (const shell of ['sh', 'bash']) {
+  const isThere = spawnSync(shell, ['-c', ':']).status === 0;
+  test(`${shell} sources exactly what was meant`, { skip: isThere ? false : `needs ${shell}` }, () => {
+    const file = join(folder, `${shell}.env`);
+    fc.assert(
+      fc.property(environment, (variables) => {
+        writeFileSync(file, environmentFileText(variables));
+        assert.deepEqual(sourcedBy(shell, file), variables);
+      }),
+      // Each run starts a shell.
+      { seed, numRuns: 150 },
+    );
+  });
+}
+
+test('systemd reads exactly what was meant, by its own rules', () => {
+  fc.assert(
+    fc.property(environment, (variables) => {
+      assert.deepEqual(systemdEnvironment(environmentFileText(variables)), variables);
+    }),
+    { seed, numRuns: 20_000 },
+  );
+});
+
+test('the reader that stands for systemd knows its traps', () => {
+  assert.deepEqual(systemdEnvironment('# A=1\n;B=2\nC = x y  \nD="a\\"b"c\nE=\'a\\b\'\nF=a\\\nb\nG="1\n2"\n'), {
+    C: 'x y',
+    D: 'a"bc',
+    E: 'a\\b',
+    F: 'ab',
+    G: '1\n2',
+  });
+});
+
+test('128 kB come back, NUL is refused, and the order is kept', () => {
+  const file = join(folder, 'large.env');
+  const large = { T_LARGE: '$"\\`\n'.repeat(24_000) };
+  writeFileSync(file, environmentFileText(large));
+  assert.deepEqual(sourcedBy('sh', file), large);
+  assert.throws(() => environmentFileText({ T_NUL: 'a\0b' }), RangeError);
+  assert.equal(environmentFileText({ B: '1', A: '2' }), 'B="1"\nA="2"\n');
+});
+
+test('names that an app may not set', () => {
+  const refused = [
+    '',
+    '1A',
+    'A B',
+    'A=B',
+    'A\n',
+    'Ä',
+    'PATH',
+    'LD_PRELOAD',
+    'DYLD_INSERT_LIBRARIES',
+    'BASH_ENV',
+    'ENV',
+    'IFS',
+    'NODE_OPTIONS',
+    'PREVIEW_URL',
+    'DATABASE_URL',
+    'PORT',
+    'HOST',
+    'BERTH_X',
+    'A'.repeat(65),
+  ];
+  assert.deepEqual(refused.filter(isEnvironmentName), []);
+  assert.deepEqual(
+    ['A', '_a', 'lower_case', 'STRIPE_KEY_2', 'LDX'].filter((each) => !isEnvironmentName(each)),
+    [],
+  );
+});
