@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -60,6 +60,29 @@ export async function evaluateJson(evaluator: Evaluator, expression: string): Pr
   return JSON.parse(stdout);
 }
 
+/**
+ * As evaluateJson, with the CPU time that Nix took when the answer was made.
+ * @throws Error with Nix's own message when the evaluation fails.
+ */
+export async function evaluateTimed(
+  evaluator: Evaluator,
+  expression: string,
+): Promise<{ value: unknown; cpuSeconds: number }> {
+  const cached = join(cacheFolder, `${cacheKey(evaluator, expression)}.timed.json`);
+  if (!existsSync(cached)) {
+    mkdirSync(cacheFolder, { recursive: true });
+    const statistics = `${cached}.statistics`;
+    const stdout = await instantiate(evaluator, ['--json', '--strict'], expression, {
+      NIX_SHOW_STATS: '1',
+      NIX_SHOW_STATS_PATH: statistics,
+    });
+    const { cpuTime } = JSON.parse(readFileSync(statistics, 'utf8')) as { cpuTime: number };
+    writeFileSync(cached, JSON.stringify({ value: JSON.parse(stdout), cpuSeconds: cpuTime }));
+    rmSync(statistics);
+  }
+  return JSON.parse(readFileSync(cached, 'utf8')) as { value: unknown; cpuSeconds: number };
+}
+
 /** Nix's error text for an expression that must not evaluate, or undefined when it does evaluate. */
 export async function evaluationError(evaluator: Evaluator, expression: string): Promise<string | undefined> {
   const cached = join(cacheFolder, `${cacheKey(evaluator, expression)}.error.json`);
@@ -75,7 +98,12 @@ export async function evaluationError(evaluator: Evaluator, expression: string):
   }
 }
 
-async function instantiate(evaluator: Evaluator, flags: string[], expression: string): Promise<string> {
+async function instantiate(
+  evaluator: Evaluator,
+  flags: string[],
+  expression: string,
+  more: Record<string, string> = {},
+): Promise<string> {
   const argv = [
     evaluator.nixInstantiate,
     '--store',
@@ -89,7 +117,7 @@ async function instantiate(evaluator: Evaluator, flags: string[], expression: st
   const { stdout } = await runFile('nice', ['-n', '10', ...argv], {
     timeout: evaluationLimitMs,
     maxBuffer: 64 * 1024 * 1024,
-    env: { PATH: process.env['PATH'], HOME: cacheFolder, NIX_PATH: '' },
+    env: { PATH: process.env['PATH'], HOME: cacheFolder, NIX_PATH: '', ...more },
   });
   return stdout;
 }
