@@ -5,7 +5,7 @@
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chown, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdir, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -146,27 +146,13 @@ async function adopt(server: Server): Promise<number | null> {
     await removeStalePidFile(server.paths);
     return null;
   }
-  const client = new Client({
-    connectionString: urlOf(server, running.port, 'postgres'),
-    connectionTimeoutMillis: 2_000,
-  });
-  try {
-    await client.connect();
-    server.log.info(
-      { pid: running.pid, port: running.port },
-      'took over the embedded PostgreSQL that is already running',
-    );
+  if (await answers(server, running.port)) {
+    server.log.info(running, 'took over the embedded PostgreSQL that is already running');
     return running.port;
-  } catch (error) {
-    server.log.warn(
-      { pid: running.pid, err: error },
-      'the embedded PostgreSQL that is running does not answer; restarting it',
-    );
-    await stop(server);
-    return null;
-  } finally {
-    await client.end().catch(() => undefined);
   }
+  server.log.warn(running, 'the embedded PostgreSQL that is running does not answer; it is restarted');
+  await stop(server);
+  return null;
 }
 
 /** On the port of the last time, which the previews' apps know, or else on one that is free. */
@@ -182,7 +168,7 @@ async function startOnAPort(server: Server): Promise<number> {
       await writeFile(server.paths.port, `${port}\n`);
       return port;
     }
-    const isPortTaken = /address already in use/i.test(outcome.output);
+    const isPortTaken = /could not create any TCP\/IP sockets/.test(outcome.output);
     if (!isPortTaken || attempt === PORT_TRIES)
       throw failed('The embedded PostgreSQL did not start.', outcome.output, undefined);
   }
@@ -212,7 +198,7 @@ async function start(server: Server, port: number): Promise<{ ok: true } | { ok:
   child.on('exit', (code, signal) => (life.ended = `ended with ${signal ?? `status ${code}`}`));
   const deadline = Date.now() + START_TIMEOUT_MS;
   while (life.ended === null && Date.now() < deadline) {
-    if (await accepts(server, port)) {
+    if (await answers(server, port)) {
       child.unref();
       return { ok: true };
     }
@@ -226,12 +212,14 @@ async function start(server: Server, port: number): Promise<{ ok: true } | { ok:
   return { ok: false, output: [...output, life.ended ?? ''].join('\n') };
 }
 
-async function accepts(server: Server, port: number): Promise<boolean> {
-  const client = new Client({ connectionString: urlOf(server, port, 'postgres'), connectionTimeoutMillis: 1_000 });
+/** Whether the server on our data accepts our password on the port. Another one that does is possible: a copy of a folder has both. */
+async function answers(server: Server, port: number): Promise<boolean> {
+  const client = new Client({ connectionString: urlOf(server, port, 'postgres'), connectionTimeoutMillis: 2_000 });
   client.on('error', () => undefined);
   try {
     await client.connect();
-    return (await runningServer(server.paths))?.port === port;
+    const { rows } = await client.query<{ data_directory: string }>('show data_directory');
+    return (await realpath(rows[0]?.data_directory ?? '')) === (await realpath(server.paths.data));
   } catch {
     return false;
   } finally {
