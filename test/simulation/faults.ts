@@ -46,7 +46,11 @@ export const OPERATIONS = [
 ] as const;
 export type Operation = (typeof OPERATIONS)[number];
 
-export const CRASH_POINTS_TOTAL = OPERATIONS.length * FAULT_POINTS.length;
+/** `routes.ensure:after` and the like. */
+export const CRASH_POINTS: readonly string[] = OPERATIONS.flatMap((operation) =>
+  FAULT_POINTS.map((point) => `${operation}:${point}`),
+);
+export const CRASH_POINTS_TOTAL = CRASH_POINTS.length;
 
 /** How often what goes wrong, per operation. */
 export interface FaultRates {
@@ -84,8 +88,14 @@ export class SimulatedProcess {
 
 export class Faults {
   rates: FaultRates = NO_FAULTS;
+  /** Since when neither GitHub nor the state fail, in elapsed milliseconds. */
+  calmSinceMs = 0;
   /** `routes.ensure:after` and the like, each crash point that was hit. */
   readonly covered = new Set<string>();
+  /** A point at which a process dies for certain, when it is reached for the `times`th time; so that rare points are covered too. */
+  planned: { readonly point: string; times: number } | null = null;
+  /** Called whenever a process reaches a point of an operation. */
+  onReach: (operation: Operation, point: FaultPoint) => void = () => undefined;
   /** Told of each crash, for the story of a failing schedule. */
   onCrash: (process: SimulatedProcess, point: string) => void = () => undefined;
 
@@ -133,12 +143,16 @@ export class Faults {
   }
 
   async #reach(process: SimulatedProcess, operation: Operation, point: FaultPoint): Promise<void> {
+    if (process.alive) this.onReach(operation, point);
     if (!process.alive || this.#crashesAt(process, operation, point)) await forever();
   }
 
   #crashesAt(process: SimulatedProcess, operation: Operation, point: FaultPoint): boolean {
-    if (!this.#random.chance(this.rates.crash)) return false;
+    if (this.rates.crash === 0) return false;
     const name = `${operation}:${point}`;
+    if (this.planned?.point === name) this.planned.times -= 1;
+    const isPlanned = this.planned?.point === name && this.planned.times === 0;
+    if (!isPlanned && !this.#random.chance(this.rates.crash)) return false;
     this.covered.add(name);
     this.onCrash(process, name);
     process.kill();

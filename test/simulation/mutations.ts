@@ -68,12 +68,6 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: '',
   },
   {
-    name: 'use an instance again whose removal had begun',
-    file: 'webhook/core/plan.ts',
-    find: 'instance.discardedAt !== null || ',
-    replace: '',
-  },
-  {
     name: 'make the record of a switch before the switch',
     file: 'webhook/reconcile/bring-up.ts',
     find: '  await op.routes.ensure(routeOf(op, slug, instance, manifest));\n',

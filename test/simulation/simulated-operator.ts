@@ -412,7 +412,7 @@ const SUPERSEDED_WITHIN_MS = 1_500;
 
 /** A commit that is known to be overtaken must not be shown as new. */
 function noteSwitch(world: Shared, route: PreviewRoute): void {
-  const { rates } = world.faults;
+  const { rates, calmSinceMs } = world.faults;
   const record = [...world.state.previews.values()].find((row) => row.slug === route.slug);
   const pull = pullOf(world, record);
   // While GitHub or the state fail, we cannot know.
@@ -426,6 +426,6 @@ function noteSwitch(world: Shared, route: PreviewRoute): void {
     knownSince === undefined
   )
     return;
-  if (world.clock.elapsedMs - knownSince > SUPERSEDED_WITHIN_MS)
+  if (world.clock.elapsedMs - Math.max(knownSince, calmSinceMs) > SUPERSEDED_WITHIN_MS)
     world.violations.add(`#${pull.number}: an overtaken commit was switched to`);
 }

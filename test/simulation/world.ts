@@ -3,12 +3,13 @@ import { SWEEP_INTERVAL_MS } from '../../webhook/core/limits.ts';
 import { backoffMs } from '../../webhook/core/outcome.ts';
 import type { Policy } from '../../webhook/core/policy.ts';
 import { isAllowedRepository } from '../../webhook/core/policy.ts';
-import type { PullRequestEvent, Sha } from '../../webhook/core/pull-request.ts';
+import { phaseOf } from '../../webhook/core/preview.ts';
+import { keyText, type PullRequestEvent, type Sha } from '../../webhook/core/pull-request.ts';
 import { parsePool, type AddressPool } from '../../webhook/core/slots.ts';
 import { acceptEvent } from '../../webhook/http/webhook-route.ts';
 import { jobHandlers } from '../../webhook/jobs/handlers.ts';
 import type { JobHandlers } from '../../webhook/ports.ts';
-import { Faults, NO_FAULTS, SimulatedProcess, type FaultKind } from './faults.ts';
+import { CRASH_POINTS, Faults, NO_FAULTS, SimulatedProcess, type FaultKind } from './faults.ts';
 import { REPOSITORIES, type History, type HistoryEvent } from './history.ts';
 import { SeededRandom } from './random.ts';
 import { SimulatedGitHub, type SimulatedPull, type SimulatedRepository } from './simulated-github.ts';
@@ -57,6 +58,8 @@ export class World implements Shared {
   /** Promises that were broken on the way, whatever the world looks like at the end. */
   readonly violations = new Set<string>();
   readonly log: string[] = [];
+  /** What becomes of a delivery that GitHub has just made. Null where it goes its usual way, which may be a bad one. */
+  onAnnounce: ((send: () => void) => void) | null = null;
   allowed = new Set<number>(REPOSITORIES.map((each) => each.id));
 
   readonly #kinds: ReadonlySet<FaultKind>;
@@ -102,14 +105,46 @@ export class World implements Shared {
       host: has('host') ? 0.03 : 0,
       state: has('state') ? 0.01 : 0,
     };
+    this.faults.planned = {
+      point: CRASH_POINTS[history.seed % CRASH_POINTS.length] ?? '',
+      times: this.random.integer(1, 4),
+    };
     this.startOperator();
     for (const event of history.events) {
       await this.clock.run(event.atMs);
-      this.#happen(event);
+      this.happen(event);
     }
     await this.clock.run(this.clock.elapsedMs + 3_000);
     this.faults.rates = NO_FAULTS;
+    this.faults.calmSinceMs = this.clock.elapsedMs;
     if (this.alive === 0) this.startOperator();
+  }
+
+  /**
+   * What people would call the state of the world: without what only tells in which order things were made (numbers, and which of two
+   * previews of one name got the plain one).
+   */
+  summary(): unknown {
+    const previews = [...this.state.previews.values()].map((record) => {
+      const { name } = phaseOf(record);
+      const instances = record.instances.map((each) => [
+        each.revision.sha,
+        this.host.instances.get(each.name)?.running === true,
+      ]);
+      const answering = record.instances.find((each) => each.name === record.answering)?.revision.sha ?? null;
+      const running = instances.filter(([, isRunning]) => isRunning).map(([sha]) => sha);
+      return {
+        key: keyText(record.key),
+        phase: name,
+        answering,
+        running,
+        failure: record.failure?.code ?? null,
+      };
+    });
+    const comments = [...this.github.repositories.values()].flatMap((repository) =>
+      [...repository.pulls.values()].map((pull) => [repository.id, pull.number, pull.comments.length]),
+    );
+    return { previews: previews.sort((a, b) => a.key.localeCompare(b.key)), comments };
   }
 
   startOperator(): void {
@@ -176,7 +211,8 @@ export class World implements Shared {
 
   // ── What happens ──
 
-  #happen(event: HistoryEvent): void {
+  /** Something happens on GitHub or to an operator, now. */
+  happen(event: HistoryEvent): void {
     switch (event.kind) {
       case 'kill':
       case 'stop': {
@@ -271,6 +307,7 @@ export class World implements Shared {
       },
       sha: pull.sha,
     };
+    if (this.onAnnounce !== null) return this.onAnnounce(() => this.#send(delivery));
     const isFaulty = this.#kinds.has('delivery');
     if (isFaulty && this.#sweeps && this.random.chance(0.2)) return;
     const copies = isFaulty && this.random.chance(0.2) ? this.random.integer(2, 5) : 1;

@@ -89,7 +89,8 @@ export function reportFrom(record: PreviewRecord, urls: readonly string[]): Repo
   const status = sha === null ? null : { sha, ...statusOf(phase), url: phase.name === 'live' ? url : null };
   return {
     comment: [`**Preview** ${headline(phase, url)}`, ...bodyOf(record, phase, urls)].join('\n\n'),
-    mayCreate: true,
+    // Before we know that it is open, and once it is not, there is nothing to begin a conversation with.
+    mayCreate: record.wanted !== null && phase.name !== 'removing',
     status,
   };
 }

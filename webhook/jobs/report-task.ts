@@ -22,9 +22,10 @@ export async function reportTask(
   const repository = record?.repository ?? told?.repository;
   if (repository === undefined) return;
   const before = { ...(told ?? { key, commentId: null, commentHash: null, status: null }), repository };
+  const report = record === null ? GONE_REPORT : reportFrom(record, urlsOf(op, record));
+  if (told === null && !report.mayCreate) return;
   // That something may have been said is written down first: a try that is cut off must not be forgotten.
   if (told === null) await op.store.saveReport(before);
-  const report = record === null ? GONE_REPORT : reportFrom(record, urlsOf(op, record));
   await op.store.saveReport(await op.reports.ensure(before, report, signal));
 }
 
