@@ -7,10 +7,12 @@ import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
 import {
   databaseFindings,
+  gatewayFindings,
   githubFindings,
   listenerFindings,
   poolFindings,
   poolOf,
+  wholePool,
   type Finding,
   type HostNetwork,
 } from './config/checks.ts';
@@ -40,12 +42,16 @@ export interface Config {
   };
   readonly server: { readonly host: string; readonly port: number };
   readonly gateway: {
+    readonly kind: 'builtin' | 'caddy';
     readonly host: string;
     readonly port: number;
     readonly domain: string;
     readonly scheme: 'http' | 'https';
     /** The port in URLs; null means the one that the gateway listens on. */
     readonly publicPort: number | null;
+    /** For Caddy: where it imports routes from, and the addresses of previews. */
+    readonly caddyDirectory: string;
+    readonly pool: AddressPool;
   };
   /** Absolute directory; without a URL the embedded PostgreSQL is used. */
   readonly state: { readonly directory: string; readonly databaseUrl: Secret | null };
@@ -53,6 +59,9 @@ export interface Config {
     readonly kind: 'process' | 'nixos-container';
     readonly pool: AddressPool;
     readonly sandbox: 'auto' | 'required' | 'off';
+    readonly hostdSocket: string;
+    /** Null means server-config/guest of this version. */
+    readonly guest: string | null;
   };
   /** Absolute path of the operators' unix socket. */
   readonly operator: { readonly socket: string };
@@ -134,6 +143,7 @@ function combinationFindings(sections: Partial<ConfigFile>, networks: readonly H
   return [
     ...listenerFindings(server, gateway),
     ...(runtime === undefined ? [] : poolFindings({ runtime, server, gateway }, networks)),
+    ...(runtime === undefined ? [] : gatewayFindings(gateway, runtime)),
   ];
 }
 
@@ -156,14 +166,23 @@ function configFrom(
     },
     server: given.server,
     gateway: {
+      kind: given.gateway.kind,
       host: given.gateway.host,
       port: given.gateway.port,
       domain: given.gateway.domain,
       scheme: given.gateway.scheme,
       publicPort: given.gateway.public_port ?? null,
+      caddyDirectory: given.gateway.caddy_directory,
+      pool: wholePool(given.gateway.pool),
     },
     state: { directory: stateDirectory, databaseUrl: secret('database-url') },
-    runtime: { kind: given.runtime.kind, pool: poolOf(given.runtime), sandbox: given.runtime.sandbox },
+    runtime: {
+      kind: given.runtime.kind,
+      pool: poolOf(given.runtime),
+      sandbox: given.runtime.sandbox,
+      hostdSocket: given.runtime.hostd_socket,
+      guest: given.runtime.guest ?? null,
+    },
     operator: { socket: resolve(stateDirectory, given.operator.socket ?? 'run/operator.sock') },
     limits: { concurrency: given.limits.concurrency, sweepIntervalMs: given.limits.sweep_seconds * 1_000 },
     log: given.log,
@@ -184,11 +203,11 @@ function required(secret: Secret | null): Secret {
   return secret;
 }
 
-/** Networks of this host's own interfaces, without those that we make for containers (nixos-container names them ve-* and vb-*). */
+/** Networks of this host's own interfaces, without those made for containers: ve-* and vb-* of nixos-container, berth0 of server-config. */
 function hostNetworks(): HostNetwork[] {
   return Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
     (addresses ?? []).flatMap((address) =>
-      address.family !== 'IPv4' || address.internal || address.cidr === null || /^v[eb]-/.test(name)
+      address.family !== 'IPv4' || address.internal || address.cidr === null || /^(?:v[eb]-|berth)/.test(name)
         ? []
         : [{ interface: name, cidr: address.cidr }],
     ),

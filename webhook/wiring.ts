@@ -2,6 +2,7 @@
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { openCaddyRoutes } from './adapters/caddy/routes.ts';
 import { startEmbeddedPostgres } from './adapters/embedded-postgres/embedded-postgres.ts';
 import { startGateway, type Gateway } from './adapters/gateway/gateway.ts';
 import { gitSources } from './adapters/git/sources.ts';
@@ -10,16 +11,30 @@ import { createPullRequests } from './adapters/github/pull-requests.ts';
 import { createReports } from './adapters/github/reports.ts';
 import { createWebhookSource } from './adapters/github/webhook-source.ts';
 import { httpHealth } from './adapters/health/http-health.ts';
+import { hostDaemonAt } from './adapters/hostd/client.ts';
 import { createLog } from './adapters/logging/pino-log.ts';
 import { openAppDatabases } from './adapters/postgres/app-databases.ts';
 import { openState, type State } from './adapters/postgres/state.ts';
 import { buildRepositorySecrets } from './adapters/repository-secrets/secrets.ts';
-import { processRuntime, type ProcessRuntime } from './adapters/runtimes/process/runtime.ts';
+import { nixosContainerRuntime } from './adapters/runtimes/nixos-container/runtime.ts';
+import { processRuntime } from './adapters/runtimes/process/runtime.ts';
 import { localShell } from './adapters/shell/local-shell.ts';
 import type { Config } from './config.ts';
 import { OperatorError } from './core/errors.ts';
 import { statusPageOf } from './dashboard/status-page.ts';
-import type { AppDatabases, Clock, Intake, JobWorker, Log, Operator, Random, Shell, WebhookSource } from './ports.ts';
+import type {
+  AppDatabases,
+  Clock,
+  Intake,
+  JobWorker,
+  Log,
+  Operator,
+  Random,
+  Routes,
+  Runtime,
+  Shell,
+  WebhookSource,
+} from './ports.ts';
 
 /** Everything that main starts and stops. */
 export interface Wiring extends AsyncDisposable {
@@ -46,9 +61,9 @@ export function logFor(config: Config): Log {
 export async function wire(config: Config, log: Log): Promise<Wiring> {
   await using stack = new AsyncDisposableStack();
   const { state, databases, postgresChoice } = await openPostgres(config, log, stack);
-  const gateway = stack.adopt(await openGateway(config, state, log), (each) => each.close());
+  const { routes, gatewayPort } = await openRoutes(config, { state, log }, stack);
   const shell = localShell({ path: config.path, home: config.state.directory });
-  const runtime = await openRuntime(config, shell, log);
+  const { runtime, runtimeChoice } = await openRuntime(config, shell, log);
   const github = connectToGitHub({ apiUrl: config.github.apiUrl, identity: githubIdentity(config), log });
   const secrets = [config.github.webhookSecret, config.github.webhookSecretPrevious].flatMap(
     (secret) => secret?.reveal() ?? [],
@@ -72,7 +87,7 @@ export async function wire(config: Config, log: Log): Promise<Wiring> {
     }),
     runtime,
     health: httpHealth({ clock: systemClock }),
-    routes: gateway,
+    routes,
     databases,
     secrets: buildRepositorySecrets(config.repositorySecrets),
   };
@@ -82,9 +97,9 @@ export async function wire(config: Config, log: Log): Promise<Wiring> {
     source: createWebhookSource({ secrets, policy: config.policy }),
     intake: state.intake,
     worker: state.worker,
-    gatewayPort: gateway.port,
+    gatewayPort,
     isReady: () => state.isReady(),
-    choices: [postgresChoice, runtime.describe().replace(/\.$/, '')],
+    choices: [postgresChoice, runtimeChoice],
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
@@ -107,7 +122,9 @@ async function openPostgres(
     }),
     (each) => each.close(),
   );
-  const databases = stack.adopt(await openAppDatabases({ ...server, log }), (each) => each.close());
+  // Containers reach the server at the host's side of their own link.
+  const appHost = config.runtime.kind === 'nixos-container' ? null : server.appHost;
+  const databases = stack.adopt(await openAppDatabases({ ...server, appHost, log }), (each) => each.close());
   return { state, databases, postgresChoice: given === null ? 'PostgreSQL: embedded' : 'PostgreSQL: DATABASE_URL' };
 }
 
@@ -133,6 +150,29 @@ function serverAt(url: string): PostgresServer {
     appHost: hostname === '' ? '127.0.0.1' : hostname,
     appPort: port === '' ? POSTGRES_PORT : Number(port),
   };
+}
+
+async function openRoutes(
+  config: Config,
+  { state, log }: { state: State; log: Log },
+  stack: AsyncDisposableStack,
+): Promise<{ routes: Routes; gatewayPort: number }> {
+  const { kind, scheme, domain, publicPort, caddyDirectory, pool: previewPool } = config.gateway;
+  if (kind === 'builtin') {
+    const gateway = stack.adopt(await openGateway(config, state, log), (each) => each.close());
+    return { routes: gateway, gatewayPort: gateway.port };
+  }
+  const ownPort = scheme === 'https' ? 443 : 80;
+  const settings = {
+    directory: caddyDirectory,
+    domain,
+    scheme,
+    pool: config.runtime.pool,
+    previewPool,
+    publicPort: publicPort === ownPort ? null : publicPort,
+  };
+  const routes = await openCaddyRoutes(settings, hostDaemonAt(config.runtime.hostdSocket), log);
+  return { routes, gatewayPort: publicPort ?? ownPort };
 }
 
 async function openGateway(config: Config, state: State, log: Log): Promise<Gateway> {
@@ -163,15 +203,23 @@ export function listenError(
   );
 }
 
-async function openRuntime(config: Config, shell: Shell, log: Log): Promise<ProcessRuntime> {
-  const { kind, pool, sandbox } = config.runtime;
-  if (kind !== 'process') {
-    throw new OperatorError('CONFIG_INVALID', `runtime.kind: "${kind}" is not available in this version.`, {
-      hint: 'Use "process".',
-    });
+async function openRuntime(
+  config: Config,
+  shell: Shell,
+  log: Log,
+): Promise<{ runtime: Runtime; runtimeChoice: string }> {
+  const { kind, pool, sandbox, hostdSocket, guest } = config.runtime;
+  const directory = join(config.state.directory, 'instances');
+  if (kind === 'nixos-container') {
+    const closures = { guest: guest ?? GUEST, roots: join(config.state.directory, 'closures') };
+    const tools = { hostd: hostDaemonAt(hostdSocket), shell };
+    return {
+      runtime: nixosContainerRuntime({ pool, staging: directory, closures }, tools),
+      runtimeChoice: 'Previews run in NixOS containers',
+    };
   }
   const runtime = await processRuntime({
-    directory: join(config.state.directory, 'instances'),
+    directory,
     pool,
     path: config.path,
     useBubblewrap: sandbox !== 'off',
@@ -183,8 +231,11 @@ async function openRuntime(config: Config, shell: Shell, log: Log): Promise<Proc
       hint: 'Install bubblewrap and allow unprivileged user namespaces, or say "auto".',
     });
   }
-  return runtime;
+  return { runtime, runtimeChoice: runtime.describe().replace(/\.$/, '') };
 }
+
+/** What containers' systems are built from, in this very version. */
+const GUEST = join(import.meta.dirname, '../server-config/guest');
 
 function githubIdentity(config: Config): GitHubIdentity {
   const { identity } = config.github;

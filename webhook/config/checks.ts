@@ -120,6 +120,16 @@ export function listenerFindings(server: ConfigFile['server'], gateway: ConfigFi
     : [];
 }
 
+/** Caddy finds instances through the privileged helper of the container runtime; and their addresses and those of previews must be different ones. */
+export function gatewayFindings(gateway: ConfigFile['gateway'], runtime: ConfigFile['runtime']): Finding[] {
+  if (gateway.kind !== 'caddy') return [];
+  if (runtime.kind !== 'nixos-container')
+    return [{ key: 'gateway.kind', message: '"caddy" needs runtime.kind "nixos-container". Use "builtin".' }];
+  return poolsOverlap(wholePool(gateway.pool), poolOf(runtime))
+    ? [{ key: 'gateway.pool', message: `(${gateway.pool}) overlaps runtime.pool. Choose another range.` }]
+    : [];
+}
+
 /** Pools that are used where the file names none. The process runtime needs addresses that exist without being made: loopback. It has 1,022 slots, as many as it has ports for. */
 export const DEFAULT_POOLS = { process: '127.100.0.0/21', 'nixos-container': '10.100.0.0/16' } as const;
 
@@ -140,7 +150,8 @@ const PRIVATE_RANGES = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64
 );
 const LOOPBACK = wholePool('127.0.0.0/8');
 
-function wholePool(cidr: string): AddressPool {
+/** The pool of a text that the schema has let pass. */
+export function wholePool(cidr: string): AddressPool {
   const pool = parsePool(cidr);
   if (pool === null) throw new RangeError(`${cidr} is not a network`);
   return pool;

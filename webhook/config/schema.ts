@@ -127,6 +127,10 @@ const server = z
 
 const gateway = z
   .strictObject({
+    kind: z.enum(['builtin', 'caddy']).default('builtin').meta({
+      description:
+        'What answers for previews: "builtin" (a proxy in the operator) or "caddy" (the host’s Caddy, with the "nixos-container" runtime).',
+    }),
     host: host.default('127.0.0.1').meta({ description: 'Address that the gateway to the previews listens on.' }),
     port: port.default(8080).meta({ description: 'Its port. 0 lets the system choose.' }),
     domain: z
@@ -147,6 +151,16 @@ const gateway = z
       .meta({
         description: 'The port in the URLs of previews, where that is not the gateway’s own (a proxy in front of it).',
         examples: [443],
+      }),
+    caddy_directory: path.default('/etc/caddy/previews').meta({
+      description: 'Where the files of routes go that Caddy imports. For "caddy".',
+    }),
+    pool: z
+      .string()
+      .refine((text) => parsePool(text) !== null, 'must be an IPv4 network such as "10.101.0.0/16"')
+      .default('10.101.0.0/16')
+      .meta({
+        description: 'Addresses of previews: each keeps its own while instances come and go behind it. For "caddy".',
       }),
   })
   .prefault({})
@@ -188,6 +202,14 @@ const runtime = z
     sandbox: z.enum(['auto', 'required', 'off']).default('auto').meta({
       description:
         'Bubblewrap around child processes: "auto" uses it where it works and says so at start, "required" refuses to start without it.',
+    }),
+    hostd_socket: path.default('/run/berth-hostd/socket').meta({
+      description: 'Where the privileged helper of the host listens. For "nixos-container".',
+    }),
+    guest: path.optional().meta({
+      description:
+        'The folder that systems of containers are built from. Default: server-config/guest of this version. For "nixos-container".',
+      examples: ['/etc/berth/guest'],
     }),
   })
   .prefault({})

@@ -7,7 +7,7 @@
  */
 import { OperatorError } from '../../core/errors.ts';
 import type { HostDaemon } from '../../core/host-verbs.ts';
-import { slotOf, type InstanceName, type Slug } from '../../core/names.ts';
+import { slotOf, type HostLabel, type InstanceName, type Slug } from '../../core/names.ts';
 import type { Upstreams } from '../../core/preview.ts';
 import { addressesOf, type AddressPool } from '../../core/slots.ts';
 import type { Log, PreviewRoute, Routes } from '../../ports.ts';
@@ -34,87 +34,142 @@ export interface CaddySettings extends SiteSettings {
 
 /** Reads what is there and puts it in force. Throws RUNTIME_FAILED when hostd or Caddy do not answer. */
 export async function openCaddyRoutes(settings: CaddySettings, hostd: HostDaemon, log: Log): Promise<Routes> {
-  const { directory } = settings;
-  const files = new Map((await readRouteFiles(directory)).map((file) => [file.slug, file]));
-  /** The kernel's answers, as hostd told them last; this process alone changes them. */
-  const answers = new Map<string, { instance: InstanceName; ports: readonly number[] }>();
-  for (const { address, name, ports } of await hostd.ask({ verb: 'list-answers' }))
-    answers.set(address, { instance: name, ports });
-  const load = coalesced(() => loadAll(settings, hostd, files, log));
-  await load();
+  const routes = new CaddyRoutes({ settings, hostd, log });
+  await routes.open();
+  return routes;
+}
 
-  const answer = async (address: string, to: PreviewRoute['answering']): Promise<void> => {
+interface Tools {
+  readonly settings: CaddySettings;
+  readonly hostd: HostDaemon;
+  readonly log: Log;
+}
+
+class CaddyRoutes implements Routes {
+  readonly #tools: Tools;
+  readonly #files = new Map<Slug, RouteFile>();
+  /** The kernel's answers by address, as hostd told them at the start; this process alone changes them. */
+  readonly #answers = new Map<string, Answering>();
+  readonly #load: () => Promise<void>;
+
+  constructor(tools: Tools) {
+    this.#tools = tools;
+    this.#load = coalesced(() => loadAll(tools, this.#files));
+  }
+
+  async open(): Promise<void> {
+    const { settings, hostd } = this.#tools;
+    for (const file of await readRouteFiles(settings.directory)) this.#files.set(file.slug, file);
+    for (const { address, name, ports } of await hostd.ask({ verb: 'list-answers' }))
+      this.#answers.set(address, { instance: name, ports });
+    await this.#load();
+  }
+
+  observe(slug: Slug): Promise<PreviewRoute | null> {
+    const file = this.#files.get(slug);
+    return Promise.resolve(file === undefined ? null : this.#routeFrom(file));
+  }
+
+  list(): Promise<PreviewRoute[]> {
+    return Promise.resolve([...this.#files.values()].map((file) => this.#routeFrom(file)));
+  }
+
+  async ensure(route: PreviewRoute): Promise<void> {
+    const before = this.#files.get(route.slug);
+    if (before !== undefined && JSON.stringify(before.hosts) === JSON.stringify(hostsOf(route))) {
+      await this.#answer(before.address, route.answering);
+      return;
+    }
+    // Other routes get another address: until Caddy has them, requests go on to the old address and what answers there.
+    const file = checkedRouteFile({ slug: route.slug, address: this.#freeAddress(), hosts: hostsOf(route) });
+    this.#files.set(route.slug, file);
+    try {
+      await this.#putInForce(file, route.answering);
+    } catch (error) {
+      await this.#undo(file, before);
+      throw error;
+    }
+    if (before !== undefined) await this.#answer(before.address, null);
+  }
+
+  async remove(slug: Slug): Promise<void> {
+    const { directory } = this.#tools.settings;
+    const file = this.#files.get(slug);
+    if (file === undefined) return removeRouteFile(directory, slug);
+    this.#files.delete(slug);
+    // The site first: a Caddy that starts in between must find every snippet that the site names.
+    await this.#load();
+    await this.#answer(file.address, null);
+    await removeRouteFile(directory, slug);
+  }
+
+  inFlight(_slug: Slug, instance: InstanceName): Promise<number> {
+    return this.#tools.hostd.ask({ verb: 'count-connections', name: instance });
+  }
+
+  addressOf(label: HostLabel): { host: string; url: string } {
+    const { settings } = this.#tools;
+    const host = hostOf(settings, label) + (settings.publicPort === null ? '' : `:${settings.publicPort}`);
+    return { host, url: `${settings.scheme}://${host}` };
+  }
+
+  async #putInForce(file: RouteFile, answering: PreviewRoute['answering']): Promise<void> {
+    const { settings } = this.#tools;
+    await checkCandidate(this.#tools, file);
+    await this.#answer(file.address, answering);
+    await saveRouteFile(settings.directory, settings, file);
+    await this.#load();
+    if (!this.#files.has(file.slug))
+      throw new OperatorError('ROUTE_REFUSED', `Caddy refused the route of ${file.slug}.`);
+  }
+
+  async #undo(file: RouteFile, before: RouteFile | undefined): Promise<void> {
+    const { settings } = this.#tools;
+    await this.#answer(file.address, null).catch(() => undefined);
+    if (before === undefined) {
+      this.#files.delete(file.slug);
+      await removeRouteFile(settings.directory, file.slug);
+    } else {
+      this.#files.set(before.slug, before);
+      await saveRouteFile(settings.directory, settings, before);
+    }
+    // What is on disk must be what Caddy would start with.
+    await this.#load().catch(() => undefined);
+  }
+
+  /** From now on this answers at the address, or nothing does: one atomic change in the kernel. */
+  async #answer(address: string, to: PreviewRoute['answering']): Promise<void> {
     const ports = to === null ? [] : Object.keys(to.upstreams).map(Number);
-    await hostd.ask({ verb: 'switch-answers', address, to: to === null ? null : { name: to.instance, ports } });
-    if (to === null) answers.delete(address);
-    else answers.set(address, { instance: to.instance, ports });
-  };
-  const routeFrom = (file: RouteFile): PreviewRoute => {
-    const answering = answers.get(file.address);
-    return {
-      slug: file.slug,
-      hosts: file.hosts,
-      answering: answering === undefined ? null : upstreamsOf(settings, answering),
-    };
-  };
+    const target = to === null ? null : { name: to.instance, ports };
+    await this.#tools.hostd.ask({ verb: 'switch-answers', address, to: target });
+    if (to === null) this.#answers.delete(address);
+    else this.#answers.set(address, { instance: to.instance, ports });
+  }
 
-  return {
-    observe: async (slug) => {
-      const file = files.get(slug);
-      return file === undefined ? null : routeFrom(file);
-    },
-    list: async () => [...files.values()].map(routeFrom),
-    ensure: async (route) => {
-      const before = files.get(route.slug);
-      if (before !== undefined && JSON.stringify(before.hosts) === JSON.stringify(hostsOf(route))) {
-        await answer(before.address, route.answering);
-        return;
-      }
-      // Other routes get another address: until Caddy has them, requests go on to the old address and what answers there.
-      const address = freeAddress(
-        settings.previewPool,
-        [...files.values()].map((file) => file.address),
-        answers,
-      );
-      const file = checkedRouteFile({ slug: route.slug, address, hosts: hostsOf(route) });
-      files.set(route.slug, file);
-      try {
-        await checkCandidate(settings, hostd, file);
-        await answer(address, route.answering);
-        await saveRouteFile(directory, settings, file);
-        await load();
-        if (!files.has(route.slug))
-          throw new OperatorError('ROUTE_REFUSED', `Caddy refused the route of ${route.slug}.`);
-      } catch (error) {
-        await answer(address, null).catch(() => undefined);
-        if (before === undefined) {
-          files.delete(route.slug);
-          await removeRouteFile(directory, route.slug);
-        } else {
-          files.set(route.slug, before);
-          await saveRouteFile(directory, settings, before);
-        }
-        // What is on disk must be what Caddy would start with.
-        await load().catch(() => undefined);
-        throw error;
-      }
-      if (before !== undefined) await answer(before.address, null);
-    },
-    remove: async (slug) => {
-      const file = files.get(slug);
-      if (file === undefined) return removeRouteFile(directory, slug);
-      files.delete(slug);
-      // The site first: a Caddy that starts in between must find every snippet that the site names.
-      await load();
-      await answer(file.address, null);
-      await removeRouteFile(directory, slug);
-    },
-    inFlight: async (_slug, instance) => hostd.ask({ verb: 'count-connections', name: instance }),
-    addressOf: (label) => {
-      const host = hostOf(settings, label) + (settings.publicPort === null ? '' : `:${settings.publicPort}`);
-      return { host, url: `${settings.scheme}://${host}` };
-    },
-  };
+  #routeFrom(file: RouteFile): PreviewRoute {
+    const answering = this.#answers.get(file.address);
+    const shown = answering === undefined ? null : upstreamsOf(this.#tools.settings, answering);
+    return { slug: file.slug, hosts: file.hosts, answering: shown };
+  }
+
+  /** The lowest address that no preview has. Slot N of the preview pool gives one: its instance side. */
+  #freeAddress(): string {
+    const { previewPool } = this.#tools.settings;
+    const used = new Set([...this.#answers.keys(), ...[...this.#files.values()].map((file) => file.address)]);
+    for (let slot = 1; slot <= previewPool.slotMax; slot += 1) {
+      const address = addressesOf(previewPool, slot).instance;
+      if (!used.has(address)) return address;
+    }
+    throw new OperatorError(
+      'SLOTS_EXHAUSTED',
+      `All ${previewPool.slotMax} addresses of ${previewPool.cidr} are in use.`,
+    );
+  }
+}
+
+interface Answering {
+  readonly instance: InstanceName;
+  readonly ports: readonly number[];
 }
 
 function hostsOf(route: PreviewRoute): RouteFile['hosts'] {
@@ -126,24 +181,14 @@ function hostsOf(route: PreviewRoute): RouteFile['hosts'] {
 
 function upstreamsOf(
   settings: CaddySettings,
-  { instance, ports }: { instance: InstanceName; ports: readonly number[] },
+  { instance, ports }: Answering,
 ): { instance: InstanceName; upstreams: Upstreams } {
   const address = addressesOf(settings.pool, slotOf(instance)).instance;
   return { instance, upstreams: Object.fromEntries(ports.map((port) => [String(port), { address, port }])) };
 }
 
-/** The lowest address that no preview has. Slot N of the preview pool gives one: its instance side. */
-function freeAddress(pool: AddressPool, taken: readonly string[], answers: ReadonlyMap<string, unknown>): string {
-  const used = new Set([...taken, ...answers.keys()]);
-  for (let slot = 1; slot <= pool.slotMax; slot += 1) {
-    const address = addressesOf(pool, slot).instance;
-    if (!used.has(address)) return address;
-  }
-  throw new OperatorError('SLOTS_EXHAUSTED', `All ${pool.slotMax} addresses of ${pool.cidr} are in use.`);
-}
-
 /** The preview's file alone, in a site alone, must mean its hosts, its address and its ports, and nothing else. */
-async function checkCandidate(settings: CaddySettings, hostd: HostDaemon, file: RouteFile): Promise<void> {
+async function checkCandidate({ settings, hostd }: Tools, file: RouteFile): Promise<void> {
   const text = candidateText(settings, [file]);
   const adapted = await hostd.ask({ verb: 'adapt-caddyfile', text });
   if ('refused' in adapted)
@@ -174,12 +219,7 @@ function resultIn(json: string): string {
   return JSON.stringify((JSON.parse(json) as { result?: unknown }).result ?? null);
 }
 
-async function loadAll(
-  settings: CaddySettings,
-  hostd: HostDaemon,
-  files: Map<Slug, RouteFile>,
-  log: Log,
-): Promise<void> {
+async function loadAll({ settings, hostd, log }: Tools, files: Map<Slug, RouteFile>): Promise<void> {
   await saveSite(settings.directory, settings, [...files.values()]);
   const first = await hostd.ask({ verb: 'load-routes' });
   if (first.refused === null) return;

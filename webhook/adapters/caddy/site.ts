@@ -62,10 +62,10 @@ export function siteText(settings: SiteSettings, files: readonly RouteFile[]): s
   const levels = Array.from({ length: Math.ceil(groups.length / groupsPerLevel) }, (_, index) =>
     groups.slice(index * groupsPerLevel, (index + 1) * groupsPerLevel),
   );
+  const hostsOf = (labels: readonly HostLabel[]) => labels.map((label) => hostOf(settings, label));
   const bodies = levels.map((level, index) => {
-    const labels = level.flatMap((group) => group.labels);
-    const inner = level.map((group, at) => hostBlock(settings, `g${index}_${at}`, group.labels, groupText(group)));
-    return hostBlock(settings, `l${index}`, labels, inner.join(''));
+    const inner = level.map((group, at) => hostBlock(`g${index}_${at}`, hostsOf(group.labels), groupText(group)));
+    return hostBlock(`l${index}`, hostsOf(level.flatMap((group) => group.labels)), inner.join(''));
   });
   return `# Made by Berth from the files beside it. Changes are overwritten.\n${sites.join(', ')} {
 import cloudflare_tls
@@ -101,8 +101,8 @@ function groupsOf(files: readonly RouteFile[]): Group[] {
     });
 }
 
-function hostBlock(settings: SiteSettings, name: string, labels: readonly HostLabel[], body: string): string {
-  return `@${name} host ${labels.map((label) => hostOf(settings, label)).join(' ')}\nhandle @${name} {\n${body}}\n`;
+function hostBlock(name: string, hosts: readonly string[], body: string): string {
+  return `@${name} host ${hosts.join(' ')}\nhandle @${name} {\n${body}}\n`;
 }
 
 function groupText({ routes, labels }: Group): string {
