@@ -137,6 +137,18 @@ for (const useBubblewrap of [true, false]) {
     assert.equal(worker?.text, 'working, with PORT undefined');
   });
 
+  test(`an aborted start leaves nothing running ${how}`, async (t) => {
+    const { runtime, place } = await aProcessRuntime(t, { useBubblewrap });
+    const spec = await place('hello-node');
+    const controller = new AbortController();
+    const reason = new Error('superseded');
+    const started = runtime.start(spec, controller.signal);
+    setImmediate(() => controller.abort(reason));
+    await started.catch((error) => assert.equal(error, reason));
+    if (controller.signal.aborted && (await runtime.observe(spec.name))?.running === true) return;
+    assert.deepEqual(processesMentioning(`${spec.name}@`), []);
+  });
+
   test(`starting twice at once is starting once ${how}`, async (t) => {
     const { runtime, place, make } = await aProcessRuntime(t, { useBubblewrap });
     const other = await make();

@@ -17,8 +17,12 @@ export interface InstanceLayout {
   readonly environmentFile: string;
   readonly passwd: string;
   readonly group: string;
-  /** What the supervisor is to run. */
+  /** What the supervisor is to run. There from before it starts until it has ended well. */
   readonly run: string;
+  /** There from before a setup starts until it has ended. */
+  readonly settingUp: string;
+  /** Whether processes die with whoever started them: then what is left can only stem from a crash, and these two files tell of it. */
+  readonly isSandboxed: boolean;
   /** Who the supervisor is: one file, so one supervisor. */
   readonly claim: string;
   /** What the services are doing. */
@@ -30,7 +34,7 @@ export interface InstanceLayout {
 /** Name of the environment variable that holds the marker. The sandbox takes it away again before the app starts. */
 export const MARKER_NAME = 'BERTH_INSTANCE';
 
-export function layoutOf(directory: string, name: InstanceName): InstanceLayout {
+export function layoutOf(directory: string, name: InstanceName, isSandboxed: boolean): InstanceLayout {
   const root = join(directory, name);
   // Two operators on one machine both have a p1; the directory tells them apart without being told to the app.
   const host = createHash('sha256').update(directory).digest('hex').slice(0, 16);
@@ -46,6 +50,8 @@ export function layoutOf(directory: string, name: InstanceName): InstanceLayout 
     passwd: join(root, 'passwd'),
     group: join(root, 'group'),
     run: join(root, 'run.json'),
+    settingUp: join(root, 'setting-up'),
+    isSandboxed,
     claim: join(root, 'supervisor.json'),
     status: join(root, 'status.json'),
     marker: `${name}@${host}`,

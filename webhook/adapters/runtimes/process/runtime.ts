@@ -59,7 +59,7 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
   await mkdir(options.directory, { recursive: true, mode });
   await chmod(options.directory, mode);
   if (mode === 0o711) await checkPassable(options.directory);
-  const layout = (name: InstanceName) => layoutOf(options.directory, name);
+  const layout = (name: InstanceName) => layoutOf(options.directory, name, programs.bubblewrap !== null);
   const compileCache = join(options.directory, '.compile-cache');
   const uidOf = (slot: number) => (isRoot ? FIRST_UID + slot : null);
   const starting = new Map<InstanceName, Promise<void>>();
@@ -67,7 +67,10 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
   const observe = async (name: InstanceName): Promise<ObservedInstance | null> =>
     (await isDirectory(layout(name).root)) ? observeSupervised(layout(name)) : null;
 
-  const stop = (name: InstanceName) => stopSupervised(layout(name));
+  const stop = async (name: InstanceName): Promise<void> => {
+    await starting.get(name)?.catch(() => {});
+    await stopSupervised(layout(name));
+  };
 
   const start = async (spec: InstanceSpec, signal: AbortSignal): Promise<void> => {
     const at = layout(spec.name);
@@ -116,7 +119,13 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
       await prepare(options.shell, sandbox, signal);
       const memoryMaxBytes = limits.memoryMiB * MIB;
       const timeoutMs = setup.timeoutSeconds * 1_000;
-      await runSetup(launchFor(sandbox, setup.command), at.logs, { timeoutMs, memoryMaxBytes, signal });
+      await writeFile(at.settingUp, '');
+      try {
+        await runSetup(launchFor(sandbox, setup.command), at.logs, { timeoutMs, memoryMaxBytes, signal });
+      } finally {
+        await endLeftovers(at);
+        await rm(at.settingUp, { force: true });
+      }
     },
     start: (spec, signal) => {
       // Two calls at once are one start. Across operators the supervisor's claim sees to it.

@@ -51,7 +51,8 @@ export function launchFor(options: SandboxOptions, command: Command): Launch {
   const path = [...new Set([...directories, '/usr/local/bin', '/usr/bin', '/bin', '/run/current-system/sw/bin'])].join(
     ':',
   );
-  const own = { PATH: path, HOME: isSandbox ? HOME : layout.home, USER, LANG: 'C.UTF-8' };
+  const places = isSandbox ? { HOME } : { HOME: layout.home, TMPDIR: layout.tmp };
+  const own = { PATH: path, ...places, USER, LANG: 'C.UTF-8' };
   const env = { ...own, ...options.environment, ...marker };
   const limited = [...limitWords(options), ...words];
   if (!isSandbox) return { argv: asArgv(limited), cwd: layout.source, env, uid: options.uid, isSandbox };

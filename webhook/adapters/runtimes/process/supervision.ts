@@ -1,6 +1,6 @@
 /** The operator's side of a supervisor: start it, find it again, end it, and end what one that died may have left. */
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -36,7 +36,7 @@ export function observeSupervised(layout: InstanceLayout): ObservedInstance {
   return { name: layout.name, running: true, services };
 }
 
-/** Whether one supervisor runs, by us or by someone before us, is all the same. Throws START_FAILED. */
+/** Whether one supervisor runs, by us or by someone before us, is all the same. Throws START_FAILED, RUNTIME_FAILED. */
 export async function startSupervised(
   layout: InstanceLayout,
   run: RunFile,
@@ -48,14 +48,22 @@ export async function startSupervised(
   writeJson(layout.run, run);
   const word = await supervisorsWord(layout, compileCache, signal);
   if (word === 'running' || word === 'taken') return;
+  await stopSupervised(layout);
   signal.throwIfAborted();
-  const why = word.startsWith('failed: ') ? word.slice('failed: '.length) : 'its supervisor did not come up';
-  throw new OperatorError('START_FAILED', `The services could not be started: ${why}.`);
+  if (word.startsWith('failed: '))
+    throw new OperatorError('START_FAILED', `The services could not be started: ${word.slice('failed: '.length)}.`);
+  const detail = readFileSync(errorsPath(layout), 'utf8').slice(-2_000);
+  throw new OperatorError('RUNTIME_FAILED', `The supervisor of ${layout.name} did not come up.`, { detail });
+}
+
+/** What Node itself says when the supervisor cannot run; empty otherwise. */
+function errorsPath(layout: InstanceLayout): string {
+  return join(layout.logs, 'supervisor.errors');
 }
 
 /** Starts the supervisor and waits for the one word that it says. Empty when it ended without. */
 async function supervisorsWord(layout: InstanceLayout, compileCache: string, signal: AbortSignal): Promise<string> {
-  const errors = openSync(join(layout.logs, 'supervisor.errors'), 'w', 0o600);
+  const errors = openSync(errorsPath(layout), 'w', 0o600);
   // The compile cache keeps the stripped TypeScript: a start then takes 30 ms instead of 70.
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', SUPERVISOR, layout.run], {
     cwd: layout.root,
@@ -98,16 +106,21 @@ export async function stopSupervised(layout: InstanceLayout): Promise<void> {
     }
   }
   await endLeftovers(layout);
-  for (const path of [layout.claim, layout.status, layout.run]) rmSync(path, { force: true });
+  // The claim stays: one of the dead counts for nothing, and only supervisors touch it.
+  for (const path of [layout.run, layout.settingUp, layout.status]) rmSync(path, { force: true });
 }
 
 /**
- * Ends whatever was started for the instance and lives without a supervisor. With bubblewrap there is nothing, because that dies with its
- * parent; without it, and for a setup whose operator was killed, there may be.
+ * Ends whatever was started for the instance and lives without a supervisor or after its setup. A sandbox dies with whoever started it, so
+ * there is something only after a crash in its first instants; then the files that tell of it are still there. Without a sandbox a
+ * process may have left its parent, so the whole process table is searched for the marker.
  */
 export async function endLeftovers(layout: InstanceLayout): Promise<void> {
+  if (layout.isSandboxed && ![layout.run, layout.settingUp].some((path) => existsSync(path))) return;
   const deadline = Date.now() + LEFTOVERS_TIMEOUT_MS;
   for (let left = leftoversOf(layout); left.length > 0; left = leftoversOf(layout)) {
+    // Asked after looking: what we found may be the services that another operator's supervisor has just started.
+    if (supervisorOf(layout) !== null) return;
     if (Date.now() > deadline) {
       const pids = left.map((each) => each.pid).join(', ');
       throw new OperatorError('RUNTIME_FAILED', `Processes of ${layout.name} do not end: ${pids}.`);

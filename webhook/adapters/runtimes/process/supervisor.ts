@@ -32,6 +32,7 @@ function tellOperator(word: string): void {
 /** Whether we are the one supervisor. A link either makes the file or fails, whoever else tries; a claim of the dead does not count. */
 function hasClaimed(self: ProcessIdentity): boolean {
   const own = `${run.claim}.${process.pid}`;
+  const dead = `${own}.dead`;
   writeJson(own, self);
   try {
     for (let attempt = 0; attempt < 3; attempt += 1) {
@@ -43,12 +44,17 @@ function hasClaimed(self: ProcessIdentity): boolean {
       }
       const other = readJson(run.claim) as ProcessIdentity | null;
       if (other !== null && isRunning(other)) return false;
-      // Moved away, not deleted: should another one have claimed in this instant, it notices at its next look.
-      renameSync(run.claim, `${run.claim}.dead`);
+      // Moved away, not deleted: should a third one have claimed in between, it is put back.
+      renameSync(run.claim, dead);
+      const moved = readJson(dead) as ProcessIdentity | null;
+      if (moved !== null && isRunning(moved)) {
+        linkSync(dead, run.claim);
+        return false;
+      }
     }
     return false;
   } finally {
-    rmSync(own, { force: true });
+    for (const path of [own, dead]) rmSync(path, { force: true });
   }
 }
 
@@ -69,8 +75,7 @@ const keepers = run.services.map((service) => new ServiceKeeper(service, run.log
 
 async function stop(): Promise<void> {
   await Promise.all(keepers.map((keeper) => keeper.stop(STOP_GRACE_MS)));
-  saveStatus();
-  rmSync(run.claim, { force: true });
+  for (const path of [run.status, runPath, run.claim]) rmSync(path, { force: true });
   process.exit(0);
 }
 
