@@ -26,6 +26,8 @@ interface OperatorSettings {
   readonly webhookSecret: string;
   /** Where previews are served; 0 for any free port. */
   readonly gatewayPort: number;
+  /** Addresses of the apps, where another operator on this machine may have the usual ones. */
+  readonly pool?: string;
 }
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -43,6 +45,7 @@ export async function startOperatorProcess(settings: OperatorSettings): Promise<
     server: { port: serverPort },
     gateway: { port: gatewayPort },
     state: { directory: 'state' },
+    runtime: settings.pool === undefined ? {} : { pool: settings.pool },
   };
   await writeFile(configFile, tomlText(config), { mode: 0o600 });
   const log = openSync(logFile, 'a');

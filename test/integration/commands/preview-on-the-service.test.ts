@@ -1,0 +1,114 @@
+/** The `preview` command on the real service: `webhook/main.ts` as a process, its PostgreSQL, git and app processes; only GitHub is a stand-in. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { get } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { test } from 'node:test';
+import { startOperatorProcess } from '../../../scripts/demo/operator-process.ts';
+import { startFakeGitHub } from '../../support/fake-github.ts';
+
+const main = resolve(import.meta.dirname, '../../../webhook/commands/preview/main.mjs');
+
+const server = (answer: string) =>
+  `require('node:http').createServer((_, response) => response.end(${JSON.stringify(answer)})).listen(process.env.PORT, process.env.HOST, () => console.log('up with ${answer}'));\n`;
+const files = (answer: string, setup = 'echo set up') => ({
+  'preview.toml': `[setup]\ncommand = "${setup}"\n[[services]]\nname = "web"\ncommand = ["node", "server.js"]\nport = 3000\n`,
+  'server.js': server(answer),
+});
+
+/** What the gateway answers for a host name; fetch would not let us say the name. */
+function shownBy(port: number, host: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    get({ host: '127.0.0.1', port, headers: { host } }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+      response.on('end', () => resolve(text));
+    }).on('error', reject);
+  });
+}
+
+interface Ended {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+test('a branch without a pull request: create, look, update, fail, recover, roll back, destroy', {
+  timeout: 120_000,
+}, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'berth-service-'));
+  // As root, PostgreSQL and the apps run as users of their own, who have to get there.
+  chmodSync(folder, 0o755);
+  await using github = await startFakeGitHub();
+  const shop = await github.addRepository('acme/shop', files('one'));
+  const operator = await startOperatorProcess({
+    directory: folder,
+    repository: 'acme/shop',
+    apiUrl: github.apiUrl,
+    cloneBase: github.cloneBase,
+    token: github.token,
+    webhookSecret: '0123456789abcdef'.repeat(4),
+    gatewayPort: 0,
+    // Test files run side by side, and each has an operator of its own.
+    pool: `127.${randomInt(110, 250)}.${randomInt(256)}.0/24`,
+  });
+  t.after(async () => {
+    // Previews outlive their operator.
+    await preview('destroy', 'shop-main');
+    await operator.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const socket = join(operator.stateDirectory, 'run', 'operator.sock');
+  const preview = (...args: string[]) =>
+    new Promise<Ended>((done) => {
+      const env = { PATH: process.env['PATH'] ?? '', BERTH_SOCKET: socket };
+      execFile(process.execPath, [main, ...args], { env, timeout: 60_000 }, (error, stdout, stderr) =>
+        done({ status: error === null ? 0 : Number(error.code), stdout, stderr }),
+      );
+    });
+  const ok = async (...args: string[]) => {
+    const ended = await preview(...args);
+    assert.equal(
+      ended.status,
+      0,
+      `${args.join(' ')}: ${ended.stderr}\n${readFileSync(operator.logFile, 'utf8').slice(-2_000)}`,
+    );
+    return ended.stdout;
+  };
+  const urlShows = async (answer: string) =>
+    assert.equal(await shownBy(operator.gatewayPort, 'shop-main.localhost'), answer);
+
+  assert.match(await ok('create', 'acme/shop', 'main'), /^URL: http:\/\/shop-main\.localhost:\d+$/m);
+  await urlShows('one');
+  assert.match(await ok('list'), /^shop-main  live    main    http:/m);
+  assert.match(await ok('logs', 'shop-main'), /setup set up\n.*web up with one/);
+  assert.match(await ok('plan', 'shop-main'), /Nothing to do\./);
+  assert.match(await ok('update', 'shop-main'), /Nothing to do\./);
+
+  await shop.commit('main', files('two'));
+  await ok('update', 'shop-main');
+  await urlShows('two');
+
+  await shop.commit('main', files('three', 'echo nobody will see three; exit 3'));
+  const failed = await preview('update', 'shop-main');
+  assert.equal(failed.status, 1);
+  assert.match(failed.stderr, /SETUP_FAILED/);
+  assert.match(failed.stderr, /nobody will see three/);
+  await urlShows('two');
+
+  await shop.commit('main', files('four'));
+  await ok('update', 'shop-main');
+  await urlShows('four');
+  assert.match(await ok('rollback', 'shop-main'), /^Commit: /m);
+  await urlShows('two');
+  await ok('update', 'shop-main');
+  await urlShows('four');
+
+  assert.match(await ok('doctor'), /all is as it should be/);
+  await ok('destroy', 'shop-main');
+  assert.equal(await ok('list'), '(no previews)\n');
+  assert.match(await ok('doctor'), /^0 previews looked at: all is as it should be/);
+});
