@@ -191,16 +191,3 @@ export function askRaw(port: number, bytes: string | Buffer, limitMs = 5_000): P
     });
   });
 }
-
-/** Waits until the condition holds; looks again whenever the event loop has turned. Gives up after a time that no healthy run needs. */
-export async function until(
-  condition: () => boolean | Promise<boolean>,
-  what: string,
-  limitMs = 10_000,
-): Promise<void> {
-  const end = performance.now() + limitMs;
-  while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`waited in vain for: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-}

@@ -108,7 +108,7 @@ void test('after any sequence of changes, hosts, paths and apps are those declar
       await using again = await aGateway({ directory: door.directory });
       await assertServed(again, world);
     }),
-    { numRuns: 40 },
+    { numRuns: 20 },
   );
 });
 

@@ -5,17 +5,8 @@ import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
 import { instanceNameOf } from '../../../../webhook/core/names.ts';
-import {
-  aGateway,
-  anApp,
-  aNamedApp,
-  aRoute,
-  ask,
-  askRaw,
-  slug,
-  until,
-  type AnApp,
-} from '../../../support/a-gateway.ts';
+import { aGateway, anApp, aNamedApp, aRoute, ask, askRaw, slug, type AnApp } from '../../../support/a-gateway.ts';
+import { waitUntil } from '../../../support/wait-until.ts';
 
 const host = 'shop-42.localhost';
 const name = slug('shop-42');
@@ -54,7 +45,7 @@ void test('a WebSocket passes both ways, with its protocol and large messages', 
   socket.close(4_321, 'bye');
   const [code] = (await once(socket, 'close')) as [number];
   assert.equal(code, 4_321);
-  await until(async () => (await door.gateway.inFlight(name, one)) === 0, 'the WebSocket is counted out');
+  await waitUntil('the WebSocket is counted out', async () => (await door.gateway.inFlight(name, one)) === 0);
 });
 
 void test('either end of a WebSocket going away takes the other with it', async () => {
@@ -64,7 +55,7 @@ void test('either end of a WebSocket going away takes the other with it', async 
   const leaving = open(door.gateway.port);
   await once(leaving, 'open');
   leaving.terminate();
-  await until(() => app.sockets.size === 0, 'the app sees its client gone');
+  await waitUntil('the app sees its client gone', () => app.sockets.size === 0);
 
   const left = open(door.gateway.port);
   await once(left, 'open');
@@ -116,25 +107,25 @@ void test('a WebSocket and a stream that are open at a switch go on with the ins
   stream.write(`GET /events HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
   let heard = '';
   stream.on('data', (chunk) => (heard += chunk.toString()));
-  await until(() => heard.includes('event-stream'), 'the head of a silent stream arrives');
+  await waitUntil('the head of a silent stream arrives', () => heard.includes('event-stream'));
 
   await gateway.ensure(aRoute('shop-42', { slot: 2, ports: { 3000: next.port } }));
   assert.equal((await ask(gateway.port, host)).body, 'new');
   tell('data: after the switch\n\n');
-  await until(() => heard.includes('data: after the switch'), 'the stream goes on');
+  await waitUntil('the stream goes on', () => heard.includes('data: after the switch'));
   webSocket.send('still there?');
   assert.equal(String((await once(webSocket, 'message'))[0]), 'still there?');
   assert.equal(await gateway.inFlight(name, one), 2);
 
   // The connection of the stream is kept, and its next request goes to the new instance.
   tell('');
-  await until(() => heard.endsWith('0\r\n\r\n'), 'the stream ends');
+  await waitUntil('the stream ends', () => heard.endsWith('0\r\n\r\n'));
   stream.write(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
-  await until(() => heard.endsWith('new'), 'the next request is answered by the new instance');
+  await waitUntil('the next request is answered by the new instance', () => heard.endsWith('new'));
   stream.destroy();
   webSocket.close();
-  await until(async () => (await gateway.inFlight(name, one)) === 0, 'the old instance is drained');
-  await until(() => old.sockets.size === 0, 'no connection to the old instance is left');
+  await waitUntil('the old instance is drained', async () => (await gateway.inFlight(name, one)) === 0);
+  await waitUntil('no connection to the old instance is left', () => old.sockets.size === 0);
 });
 
 void test('a large upload and its echo arrive whole', async () => {
@@ -201,16 +192,16 @@ void test('a slow reader holds the app back instead of filling our memory', asyn
   socket.write(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
   let before = -1;
   let quietRounds = 0;
-  await until(() => {
+  await waitUntil('the app is held back', () => {
     quietRounds = written === before && written > 0 ? quietRounds + 1 : 0;
     before = written;
     return quietRounds === 100;
-  }, 'the app is held back');
+  });
   // What the kernel's buffers take (a few MB on loopback), and nothing like the endless answer.
   assert.ok(written < 64 * 1024 * 1024, `the app could write ${written} bytes`);
   socket.destroy();
-  await until(() => isGone, 'the app sees its client leave');
-  await until(async () => (await door.gateway.inFlight(name, one)) === 0, 'nothing is in flight');
+  await waitUntil('the app sees its client leave', () => isGone);
+  await waitUntil('nothing is in flight', async () => (await door.gateway.inFlight(name, one)) === 0);
 });
 
 void test('a client that leaves in the middle of its upload frees the app', async () => {
@@ -223,13 +214,13 @@ void test('a client that leaves in the middle of its upload frees the app', asyn
   await door.gateway.ensure(aRoute('shop-42', { ports: { 3000: app.port } }));
   const socket = connect(door.gateway.port, '127.0.0.1');
   socket.write(`POST / HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 1000\r\n\r\nabc`);
-  await until(
-    async () => (await door.gateway.inFlight(name, one)) === 1 && app.sockets.size === 1,
+  await waitUntil(
     'the upload has begun',
+    async () => (await door.gateway.inFlight(name, one)) === 1 && app.sockets.size === 1,
   );
   socket.destroy();
-  await until(() => isAborted, 'the app sees the upload break off');
-  await until(async () => (await door.gateway.inFlight(name, one)) === 0, 'nothing is in flight');
+  await waitUntil('the app sees the upload break off', () => isAborted);
+  await waitUntil('nothing is in flight', async () => (await door.gateway.inFlight(name, one)) === 0);
 });
 
 void test('an answer that the app breaks off is broken off for the client, never completed', async () => {
@@ -260,11 +251,11 @@ void test('closing lets a request end, cuts what would never end, and frees the 
   const answer = ask(gateway.port, host);
   const webSocket = open(gateway.port);
   await once(webSocket, 'open');
-  await until(async () => (await gateway.inFlight(name, one)) === 2, 'both are under way');
+  await waitUntil('both are under way', async () => (await gateway.inFlight(name, one)) === 2);
   const closing = gateway.close();
   await assert.rejects(ask(gateway.port, host), { code: 'ECONNREFUSED' });
   finish();
   assert.equal((await answer).body, 'begun ended');
   await Promise.all([closing, once(webSocket, 'close')]);
-  await until(() => app.sockets.size === 0, 'no connection to the app is left');
+  await waitUntil('no connection to the app is left', () => app.sockets.size === 0);
 });
