@@ -165,9 +165,6 @@ const PARAMETERS_MAX = 3;
 
 /** What is over its size and has to become smaller. Nothing may be added; what has become small enough must be removed. */
 const TOO_LARGE: ReadonlySet<string> = new Set([
-  'webhook/adapters/gateway/forward.ts send',
-  'webhook/adapters/gateway/front-door.ts showStatus',
-  'webhook/adapters/gateway/forward.ts onRequestUpgrade',
   'webhook/adapters/git/commands.ts checkoutCommand',
   'webhook/adapters/git/place-tree.ts placeTree',
   'webhook/adapters/git/place-tree.ts placeSource',
@@ -182,7 +179,6 @@ const TOO_LARGE: ReadonlySet<string> = new Set([
   'webhook/commands/hostctl/open-host.ts runVerb',
   'webhook/core/plan.ts planFor',
   'webhook/core/plan.ts tearDown',
-  'webhook/dashboard/status-page.ts stepsOf',
   'webhook/hostd/network.ts openNetwork',
   'initial-install/install.ts checkAndConfirm',
   'initial-install/install.ts runPhase',

@@ -72,7 +72,7 @@ function bodyOf(record: PreviewRecord, phase: Phase): string {
     case 'waiting':
       return `<p class="soft">For <time datetime="${phase.since.toISOString()}"></time>. This page goes on by itself.</p>`;
     case 'starting':
-      return `${stepsOf(record, phase.step, 'now', phase.since)}
+      return `${stepsOf(record, { step: phase.step, mark: 'now', since: phase.since })}
 <p class="soft">The preview opens here by itself as soon as it answers.</p>`;
     case 'retrying':
     case 'failed': {
@@ -80,7 +80,7 @@ function bodyOf(record: PreviewRecord, phase: Phase): string {
       return `<p>${escaped(failure.message)}</p>
 ${failure.detail === null ? '' : `<pre tabindex="0">${escaped(failure.detail)}</pre>`}
 <p class="soft">${hintText(failure.hint, record.slug)} <code>${failure.code}</code></p>
-${stepsOf(record, failure.step, 'wrong', null)}`;
+${stepsOf(record, { step: failure.step, mark: 'wrong', since: null })}`;
     }
     case 'refused':
       return '<p class="soft">Nothing of it was fetched or run.</p>';
@@ -93,19 +93,25 @@ ${stepsOf(record, failure.step, 'wrong', null)}`;
   }
 }
 
-function stepsOf(record: PreviewRecord, at: StepName, mark: 'now' | 'wrong', since: Date | null): string {
+interface Position {
+  readonly step: StepName;
+  readonly mark: 'now' | 'wrong';
+  readonly since: Date | null;
+}
+
+function stepsOf(record: PreviewRecord, at: Position): string {
   const instance = record.instances.at(-1);
   const { manifest, timings } = instance ?? { manifest: null, timings: {} };
   const steps = SHOWN_STEPS.filter((step) => {
-    if (step === at || timings[step] !== undefined) return true;
+    if (step === at.step || timings[step] !== undefined) return true;
     if (step === 'build-system') return false;
     if (step === 'ensure-database') return manifest?.database === 'host';
     return step !== 'set-up' || manifest === null || manifest.setup !== undefined;
   });
-  const position = steps.indexOf(at as (typeof SHOWN_STEPS)[number]);
+  const position = steps.indexOf(at.step as (typeof SHOWN_STEPS)[number]);
   const lines = steps.map((step, index) => {
-    const state = step === at ? mark : timings[step] !== undefined || index < position ? 'done' : 'next';
-    return `<li class="${state}"><span class="mark" role="img" aria-label="${STATE_TEXT[state]}"></span>${sentence(stepText(step))}${tookOf(state, timings[step], since)}</li>`;
+    const state = step === at.step ? at.mark : timings[step] !== undefined || index < position ? 'done' : 'next';
+    return `<li class="${state}"><span class="mark" role="img" aria-label="${STATE_TEXT[state]}"></span>${sentence(stepText(step))}${tookOf(state, timings[step], at.since)}</li>`;
   });
   return `<ul class="steps">\n${lines.join('\n')}\n</ul>`;
 }

@@ -49,17 +49,16 @@ export class Backend {
 
   /** Sends a request on a connection that is kept for the next one, or on one of its own. Whatever happens, the handler is told. */
   dispatch(
-    upstream: Upstream,
-    connection: 'kept' | 'own',
+    to: { readonly upstream: Upstream; readonly connection: 'kept' | 'own' },
     request: Dispatcher.DispatchOptions,
     handler: Dispatcher.DispatchHandler,
   ): void {
     // A request that was on its way to us while the backend was retired must not open a pool again.
-    if (connection === 'kept' && this.#onIdle === null) {
-      this.#poolOf(upstream).dispatch(request, handler);
+    if (to.connection === 'kept' && this.#onIdle === null) {
+      this.#poolOf(to.upstream).dispatch(request, handler);
       return;
     }
-    const client = new Client(originOf(upstream), OPTIONS);
+    const client = new Client(originOf(to.upstream), OPTIONS);
     client.dispatch(request, handler);
     closeQuietly(client);
   }

@@ -5,7 +5,6 @@
  */
 import { ServerResponse, type IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { Upstream } from '../../core/preview.ts';
 import type { Log } from '../../ports.ts';
@@ -39,13 +38,13 @@ export interface Exchange {
  */
 export function forward(exchange: Exchange, destination: Destination, lookUp: () => Destination | null): void {
   const isKept = exchange.upgrade === null && isRepeatable(exchange.request);
-  send(exchange, destination, isKept ? 'kept' : 'own', (error) => {
+  send(exchange, { ...destination, connection: isKept ? 'kept' : 'own' }, (error) => {
     const { response, log } = exchange;
     if (response.destroyed) return;
     log.debug({ instance: destination.backend.instance, reason: error.message }, 'the app did not answer');
     const again = isKept && isBroken(error) && !response.headersSent ? lookUp() : null;
     if (again === null) fail(exchange);
-    else send(exchange, again, 'own', () => fail(exchange));
+    else send(exchange, { ...again, connection: 'own' }, () => fail(exchange));
   });
 }
 
@@ -76,24 +75,27 @@ function fail(exchange: Exchange): void {
   answer(request, response, APP_AWAY);
 }
 
-function send(exchange: Exchange, to: Destination, connection: 'kept' | 'own', onError: (error: Error) => void): void {
+/** Whether the app keeps the connection for the next request. */
+interface OnConnection {
+  readonly connection: 'kept' | 'own';
+}
+
+function send(exchange: Exchange, to: Destination & OnConnection, onError: (error: Error) => void): void {
   const { request, response, upgrade, scheme } = exchange;
   const leave = to.backend.enter();
   const handler = new Answering(exchange, leave, onError);
-  to.backend.dispatch(
-    to.upstream,
-    connection,
-    {
-      method: request.method ?? 'GET',
-      path: to.target,
-      headers: requestHeaders(request, scheme),
-      body: hasBody(request) ? request : null,
-      upgrade: upgrade === null ? null : 'websocket',
-    },
-    handler,
-  );
+  const options = {
+    method: request.method ?? 'GET',
+    path: to.target,
+    headers: requestHeaders(request, scheme),
+    body: hasBody(request) ? request : null,
+    upgrade: upgrade === null ? null : 'websocket',
+  };
+  to.backend.dispatch(to, options, handler);
   response.once('close', () => handler.onClientGone());
 }
+
+type UpgradeArguments = Parameters<NonNullable<Dispatcher.DispatchHandler['onRequestUpgrade']>>;
 
 /** Writes what the app answers to the client, as fast as the client takes it. Informational answers (1xx) and trailers are left out. */
 class Answering implements Dispatcher.DispatchHandler {
@@ -153,7 +155,7 @@ class Answering implements Dispatcher.DispatchHandler {
     this.#onError(error);
   }
 
-  onRequestUpgrade(controller: Dispatcher.DispatchController, status: number, _headers: unknown, app: Duplex): void {
+  onRequestUpgrade(...[controller, status, , app]: UpgradeArguments): void {
     const { response, upgrade } = this.#exchange;
     if (upgrade === null) throw new Error('the app upgraded a request that did not ask for it');
     const { socket, head } = upgrade;

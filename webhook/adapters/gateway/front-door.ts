@@ -76,12 +76,21 @@ function serve(options: FrontDoorOptions, table: RouteTable): Server {
     return directionWithin(live, target);
   }
 
+  async function statusOf(slug: Slug): Promise<StatusPage | null> {
+    try {
+      return await options.statusPage(slug);
+    } catch (error) {
+      log.warn({ slug, reason: (error as Error).message }, 'no status page');
+      return null;
+    }
+  }
+
   function handle(request: IncomingMessage, response: ServerResponse, upgrade: Exchange['upgrade']): void {
     const target = acceptedTarget(request);
     if (target === null) return answer(request, response, BAD_REQUEST);
     const direction = directionOf(request, target);
     if ('own' in direction) return answer(request, response, direction.own);
-    if ('waiting' in direction) return void showStatus(request, response, direction.waiting, options);
+    if ('waiting' in direction) return void showStatus(request, response, () => statusOf(direction.waiting));
     if ('redirect' in direction) return redirect(response, direction.redirect);
     forward({ request, response, upgrade, scheme, log }, direction, () => {
       const again = directionOf(request, target);
@@ -147,24 +156,19 @@ function acceptedTarget(request: IncomingMessage): string | null {
 async function showStatus(
   request: IncomingMessage,
   response: ServerResponse,
-  slug: Slug,
-  options: Pick<FrontDoorOptions, 'statusPage' | 'log'>,
+  statusPage: () => Promise<StatusPage | null>,
 ): Promise<void> {
   if (!wantsPage(request)) return answer(request, response, NOT_UP_YET);
-  try {
-    const page = await options.statusPage(slug);
-    response.writeHead(page.status, {
-      ...OWN_HEADERS,
-      'content-type': 'text/html; charset=utf-8',
-      'content-length': Buffer.byteLength(page.html),
-      'content-security-policy': page.contentSecurityPolicy ?? OWN_HEADERS['content-security-policy'],
-      'retry-after': String(NOT_UP_YET.retryAfter),
-    });
-    response.end(request.method === 'HEAD' ? undefined : page.html);
-  } catch (error) {
-    options.log.warn({ slug, reason: (error as Error).message }, 'no status page');
-    answer(request, response, NOT_UP_YET);
-  }
+  const page = await statusPage();
+  if (page === null) return answer(request, response, NOT_UP_YET);
+  response.writeHead(page.status, {
+    ...OWN_HEADERS,
+    'content-type': 'text/html; charset=utf-8',
+    'content-length': Buffer.byteLength(page.html),
+    'content-security-policy': page.contentSecurityPolicy ?? OWN_HEADERS['content-security-policy'],
+    'retry-after': String(NOT_UP_YET.retryAfter),
+  });
+  response.end(request.method === 'HEAD' ? undefined : page.html);
 }
 
 function listening(server: Server, options: Pick<FrontDoorOptions, 'host' | 'port'>): Promise<void> {

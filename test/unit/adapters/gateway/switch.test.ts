@@ -62,7 +62,7 @@ function steadyRequests(port: number, perSecond: number, check: (body: string) =
     const now = performance.now();
     const due = Math.min(20, Math.round(((now - lookedAt) / 1_000) * perSecond));
     lookedAt = now;
-    for (let each = 0; each < due && open.size < 200; each += 1) {
+    for (let each = 0; each < due && open.size < 60; each += 1) {
       const sent = send(told.requests);
       told.requests += 1;
       open.add(sent);
