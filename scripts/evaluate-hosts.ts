@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { findEvaluator, repositoryRoot, type Evaluator } from './nix/evaluation.ts';
 import { evaluateRow, matrixGroups, namesIn, type MatrixGroup, type MatrixRow } from './nix/host-matrix.ts';
 import { exposureOf } from './nix/unit-exposure.ts';
@@ -81,11 +81,11 @@ function table(rows: readonly MatrixRow[]): string {
 function exposures(): string[] {
   const folder = mkdtempSync(join(tmpdir(), 'berth-exposure-'));
   try {
-    return scoredUnits().map(({ file, text }) => {
-      const path = join(folder, basename(file));
-      writeFileSync(path, text);
-      const { level, verdict } = exposureOf(path);
-      return `| \`${basename(file)}\` | ${level.toFixed(1)} | ${verdict} |`;
+    return scoredUnits().map(({ name, text, unconfined }) => {
+      if (unconfined !== undefined) return `| \`${name}\` | | not confined: it ${unconfined} |`;
+      writeFileSync(join(folder, name), text);
+      const { level, verdict } = exposureOf(join(folder, name));
+      return `| \`${name}\` | ${level.toFixed(1)} | ${verdict} |`;
     });
   } finally {
     rmSync(folder, { recursive: true, force: true });

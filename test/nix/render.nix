@@ -50,7 +50,7 @@ let
           publicKey = "${lib.concatStrings (lib.genList (_: "A") 43)}=";
           endpoint = "203.0.113.11:51820";
           address = "10.99.0.2";
-          containerRange = "10.101.0.0/16";
+          containerRange = "10.102.0.0/16";
         };
       };
       berth.observability = {

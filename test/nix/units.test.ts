@@ -5,12 +5,8 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { golden, goldenNames } from './golden.ts';
+import { scoredUnits } from '../../scripts/nix/scored-units.ts';
 import { exposureOf } from '../../scripts/nix/unit-exposure.ts';
-
-/** Units that can't be confined, and why; everything else of ours has to be. */
-const unconfined: Readonly<Record<string, string>> = {
-  'berth-auto-upgrade.service': 'activates a new system: writes /etc, the boot loader, restarts any unit',
-};
 
 /** The units that our modules render, read by the real systemd-analyze. */
 const units = goldenNames().filter((name) => name.startsWith('units/'));
@@ -71,15 +67,14 @@ describe('rendered units', { skip: missing }, () => {
     assert.match(complaintsAbout('wrong.service').join('\n'), /Unknown key.* 'ProtectSytem'/);
   });
 
-  for (const name of units.filter((each) => /\/(berth-.*|caddy)\.service$/.test(each))) {
-    test(`systemd-analyze security calls ${basename(name)} OK or better`, (t) => {
-      const reason = unconfined[basename(name)];
-      if (reason !== undefined) {
-        t.diagnostic(`${basename(name)}: not confined, it ${reason}`);
+  for (const { name, unconfined } of scoredUnits()) {
+    test(`systemd-analyze security calls ${name} OK or better`, (t) => {
+      if (unconfined !== undefined) {
+        t.diagnostic(`${name}: not confined, it ${unconfined}`);
         return;
       }
-      const exposure = exposureOf(join(root, 'etc/systemd/system', basename(name)));
-      t.diagnostic(`${basename(name)}: ${exposure.level} ${exposure.verdict}`);
+      const exposure = exposureOf(join(root, 'etc/systemd/system', name));
+      t.diagnostic(`${name}: ${exposure.level} ${exposure.verdict}`);
       assert.match(exposure.verdict, /^(OK|SAFE|PERFECT)$/);
     });
   }

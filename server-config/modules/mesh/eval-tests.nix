@@ -5,7 +5,7 @@ let
     publicKey = key "A";
     endpoint = "203.0.113.11:51820";
     address = "10.99.0.2";
-    containerRange = "10.101.0.0/16";
+    containerRange = "10.102.0.0/16";
   };
   host = {
     services.openssh.enable = true;
@@ -26,7 +26,7 @@ in
         actual = config.systemd.network.units."30-wg-berth.netdev".text;
         contains = [
           "Kind=wireguard"
-          "AllowedIPs=10.99.0.2/32\nAllowedIPs=10.101.0.0/16"
+          "AllowedIPs=10.99.0.2/32\nAllowedIPs=10.102.0.0/16"
           "PrivateKeyFile=/run/credentials/systemd-networkd.service/berth-mesh-key"
         ];
       };
@@ -34,7 +34,7 @@ in
         actual = config.systemd.network.units."30-wg-berth.network".text;
         contains = [
           "Address=10.99.0.1/32"
-          "Destination=10.101.0.0/16"
+          "Destination=10.102.0.0/16"
         ];
       };
       key = {

@@ -59,7 +59,7 @@ in
             containerRange = mkOption {
               type = types.nullOr range;
               default = null;
-              example = "10.101.0.0/16";
+              example = "10.102.0.0/16";
               description = "Addresses of its containers; each host of a fleet has a range of its own.";
             };
           };

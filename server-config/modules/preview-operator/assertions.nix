@@ -12,6 +12,9 @@ let
     [ "state" "database_url" ]
   ];
   inStore = lib.filter (path: lib.hasAttrByPath path settings) secretKeys;
+  peerRanges = lib.filter (range: range != null) (
+    map (peer: peer.containerRange) (lib.attrValues (config.berth.mesh or { peers = { }; }).peers)
+  );
   isApp = githubApp.id != null && githubApp.installationId != null && credentials.github-app-private-key != null;
 in
 {
@@ -43,6 +46,11 @@ in
     {
       assertion = !(ipv4.overlap config.berth.containerRange config.berth.previewRange);
       message = "berth.previewRange ${config.berth.previewRange} overlaps berth.containerRange ${config.berth.containerRange}. Choose another.";
+    }
+    {
+      # hostd makes the whole range an address of this host's own, so nothing beyond it could be reached there.
+      assertion = !(config.berth.features.previewContainers && lib.any (ipv4.overlap config.berth.previewRange) peerRanges);
+      message = "berth.previewRange ${config.berth.previewRange} overlaps the containers of another host of the mesh. Choose another for one of them.";
     }
     {
       assertion = config.berth.features.ingress -> settings.server.host == cfg.listen && settings.server.port == cfg.port;

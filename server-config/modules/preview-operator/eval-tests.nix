@@ -180,6 +180,20 @@ in
     ];
     refused = "overlaps berth.containerRange";
   };
+  "previews at another host's containers" = {
+    modules = [
+      on
+      {
+        berth.mesh.peers.other = {
+          publicKey = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE=";
+          endpoint = "203.0.113.11:51820";
+          address = "10.99.0.2";
+          containerRange = "10.101.0.0/16";
+        };
+      }
+    ];
+    refused = "overlaps the containers of another host of the mesh";
+  };
   "another port behind Caddy's back" = {
     modules = [
       on
