@@ -25,6 +25,9 @@ const OWN_CONFIG: readonly (readonly [name: string, value: string])[] = [
   ['advice.detachedHead', 'false'],
   ['protocol.allow', 'never'],
   ['http.followRedirects', 'false'],
+  // A server that has gone silent is given up after a minute, long before the fetch's own limit.
+  ['http.lowSpeedLimit', '1000'],
+  ['http.lowSpeedTime', '60'],
 ];
 
 const OWN_ENVIRONMENT = {
