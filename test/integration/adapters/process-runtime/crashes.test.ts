@@ -1,7 +1,7 @@
 /** Previews outlive their operator, and nothing outlives its preview, whoever is killed when. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -116,4 +116,13 @@ test('a claim of a process that has its number by chance does not count', async 
   await runtime.stop(spec.name);
   await runtime.start(spec, signal);
   assert.equal((await runtime.observe(spec.name))?.running, true);
+});
+
+test('an instance whose directory somebody deletes ends by itself', async (t) => {
+  const { runtime, place, directory } = await aProcessRuntime(t);
+  const spec = await place('hello-node');
+  await runtime.start(spec, signal);
+  rmSync(join(directory, spec.name), { recursive: true });
+  await until(() => processesMentioning(`${spec.name}@`).length === 0, 'its services have ended');
+  await until(() => processesMentioning(`${directory}/${spec.name}`).length === 0, 'its supervisor has ended');
 });

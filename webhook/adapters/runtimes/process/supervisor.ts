@@ -17,6 +17,8 @@ import { readJson, writeJson, type RunFile, type StatusFile } from './supervisio
 /** Below the operator and everything else on the machine: a busy preview must not delay a webhook's answer. */
 const NICENESS = 5;
 
+const CLAIM_LOOK_EVERY_MS = 1_000;
+
 const runPath = process.argv[2] ?? '';
 const run = JSON.parse(readFileSync(runPath, 'utf8')) as RunFile;
 
@@ -68,21 +70,38 @@ setPriority(NICENESS);
 let stopping: Promise<void> | null = null;
 
 function saveStatus(): void {
-  writeJson(run.status, { services: keepers.map((keeper) => keeper.status) } satisfies StatusFile);
+  if (stopping === null)
+    writeJson(run.status, { services: keepers.map((keeper) => keeper.status) } satisfies StatusFile);
 }
 
 const keepers = run.services.map((service) => new ServiceKeeper(service, run.logs, saveStatus));
 
 async function stop(): Promise<void> {
   await Promise.all(keepers.map((keeper) => keeper.stop(STOP_GRACE_MS)));
-  for (const path of [run.status, runPath, run.claim]) rmSync(path, { force: true });
+  if (isOurs()) for (const path of [run.status, runPath, run.claim]) rmSync(path, { force: true });
   process.exit(0);
 }
+
+/** Whether the claim is still there and names us. */
+function isOurs(): boolean {
+  const claim = readJson(run.claim) as ProcessIdentity | null;
+  return claim?.pid === process.pid && claim.startedAt === self?.startedAt;
+}
+
+// Whoever removes the directory, and not through an operator, means that nothing of it should run: nobody could find it again.
+setInterval(() => {
+  if (!isOurs()) stopOnce();
+}, CLAIM_LOOK_EVERY_MS).unref();
 
 function stopOnce(): void {
   stopping ??= stop();
 }
 
+// Whatever happens to us, nothing of the app may be left without a keeper.
+process.on('uncaughtException', (error) => {
+  console.error(error);
+  stopOnce();
+});
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stopOnce);
 
 const memory = watchMemory(
