@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { golden } from './golden.ts';
+import { routeFileText, siteText, type RouteFile } from '../../webhook/adapters/caddy/site.ts';
+import { hostLabelOf, parseSlug } from '../../webhook/core/names.ts';
 
 /**
  * What our modules render, given to the real programs that will read it: Caddy and nft. The texts are the committed
@@ -31,9 +33,6 @@ function caddyTests(): void {
 
   /** Debian's 2.6.2 knows neither of the two lines that make Caddy believe Cloudflare; NixOS's does. */
   const isOld = /^v?2\.[0-6]\./.test(spawnSync(caddy, ['version']).stdout.toString());
-  const routes =
-    'shop-7.previews.example.net {\n\timport cloudflare_tls\n\thandle {\n\t\treverse_proxy 10.101.0.3:3000\n\t}\n}\n';
-
   for (const name of ['acme', 'cloudflare']) {
     test(`caddy adapt takes it, certificates by ${name}`, (t) => {
       const caddyfile = golden(`caddy/${name}.Caddyfile`);
@@ -45,13 +44,24 @@ function caddyTests(): void {
         join(folder, 'previews'),
       );
       writeFileSync(join(folder, 'Caddyfile'), text);
-      writeFileSync(join(folder, 'previews', 'shop-7.caddy'), routes);
+      const settings = { domain: 'previews.example.net', scheme: 'https' } as const;
+      writeFileSync(join(folder, 'previews', 'shop-7.caddy'), routeFileText(settings, aRoute));
+      writeFileSync(join(folder, 'previews', '~site.caddy'), siteText(settings, [aRoute]));
       const adapted = spawnSync(caddy, ['adapt', '--config', join(folder, 'Caddyfile'), '--adapter', 'caddyfile']);
       assert.equal(adapted.status, 0, adapted.stderr.toString());
       checkAdapted(JSON.parse(adapted.stdout.toString()) as AdaptedCaddy);
     });
   }
 }
+
+/** As the operator writes it for a preview. */
+const slug = parseSlug('shop-7');
+assert.ok(slug);
+const aRoute: RouteFile = {
+  slug,
+  address: '10.101.0.3',
+  hosts: [{ label: hostLabelOf(slug), routes: [{ path: '/', port: 3000, stripPrefix: false }] }],
+};
 
 interface Route {
   match?: { host?: string[] }[];
@@ -74,8 +84,9 @@ function checkAdapted(config: AdaptedCaddy): void {
     'hooks.example.com',
     'shop-7.previews.example.net',
   ]);
+  assert.ok(JSON.stringify(config).includes('10.101.0.3'), 'the address of the preview');
   const dials = JSON.stringify(config).match(/"dial":"[^"]*"/g) ?? [];
-  assert.deepEqual([...new Set(dials)].sort(), ['"dial":"10.101.0.3:3000"', '"dial":"127.0.0.1:3100"']);
+  assert.deepEqual([...new Set(dials)].sort(), ['"dial":"127.0.0.1:3100"', '"dial":"{berth_address}:3000"']);
 }
 
 function nftTests(): void {

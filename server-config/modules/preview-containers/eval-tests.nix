@@ -22,8 +22,11 @@ in
         equals = "enp1s0";
       };
       "resolver's address" = {
-        actual = config.systemd.network.units."10-berth0.network".text;
-        contains = "Address=10.100.0.1/32";
+        actual = config.systemd.network.units."10-berth-resolver.network".text;
+        contains = [
+          "Name=lo"
+          "Address=10.100.0.1/32"
+        ];
       };
       "resolver listens there" = {
         actual = config.environment.etc."systemd/resolved.conf".text;

@@ -22,12 +22,9 @@ in
     };
 
     # One address for all containers at which the host's resolver answers: it exists before the first container does.
-    systemd.network.netdevs."10-berth0".netdevConfig = {
-      Name = "berth0";
-      Kind = "dummy";
-    };
-    systemd.network.networks."10-berth0" = {
-      matchConfig.Name = "berth0";
+    # On the loopback link, so that the operator does not take the range for a network that something else uses.
+    systemd.network.networks."10-berth-resolver" = {
+      matchConfig.Name = "lo";
       address = [ "${cfg.resolverAddress}/32" ];
       linkConfig.RequiredForOnline = false;
     };

@@ -44,6 +44,10 @@ in
       message = "berth.previewOperator.credentials.database-url is set although berth.features.database makes one here. Remove one of the two.";
     }
     {
+      assertion = settings.gateway.kind or "builtin" == "caddy" -> config.berth.features.previewContainers;
+      message = "The operator leaves routes to Caddy, which needs berth-hostd: set berth.features.previewContainers beside berth.features.ingress.";
+    }
+    {
       assertion = !(ipv4.overlap config.berth.containerRange config.berth.previewRange);
       message = "berth.previewRange ${config.berth.previewRange} overlaps berth.containerRange ${config.berth.containerRange}. Choose another.";
     }

@@ -41,6 +41,8 @@ in
             port = 3100;
           };
           gateway = {
+            kind = "builtin";
+            pool = "10.101.0.0/16";
             domain = "previews.example.net";
             scheme = "https";
             public_port = 443;
@@ -129,6 +131,46 @@ in
         equals = false;
       };
     };
+  };
+
+  "beside Caddy the routes are Caddy's" = {
+    modules = [
+      on
+      {
+        berth = {
+          features.ingress = true;
+          webhookHost = "hooks.example.com";
+          ingress.tls.dns = {
+            provider = "hetzner";
+            credentialsFile = "/var/secrets/dns.env";
+            email = "ops@example.com";
+          };
+        };
+      }
+    ];
+    shows = config: {
+      kind = {
+        actual = config.berth.previewOperator.settings.gateway.kind;
+        equals = "caddy";
+      };
+      "route files are for Caddy's group to read" = {
+        actual = config.systemd.units."berth-operator.service".text;
+        contains = [
+          "UMask=0027"
+          "ReadWritePaths=/etc/caddy/previews"
+        ];
+      };
+    };
+  };
+  "routes for Caddy without hostd" = {
+    modules = [
+      on
+      {
+        berth.features.ingress = true;
+        berth.features.previewContainers = lib.mkForce false;
+      }
+    ];
+    refused = "which needs berth-hostd";
   };
 
   "nobody allowed" = {

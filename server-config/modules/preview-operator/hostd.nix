@@ -11,6 +11,8 @@ let
     "--pool=${config.berth.containerRange}"
     "--preview-pool=${config.berth.previewRange}"
     "--rules=/etc/berth/tenants.nft"
+    "--caddyfile=/etc/caddy/caddy_config"
+    "--caddy-socket=/run/caddy/admin.sock"
   ];
 in
 {

@@ -52,6 +52,8 @@ in
         # A drain finishes what is in flight (webhook/core/limits.ts); then the job is taken up again at the next start.
         TimeoutStopSec = 30;
         KillMode = "mixed";
+        # Caddy's group reads the route files; everything else of ours is closed by its own mode.
+        UMask = "0027";
         MemoryMax = cfg.memoryMax;
         TasksMax = 512;
         LimitNOFILE = 65536;

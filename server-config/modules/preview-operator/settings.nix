@@ -29,7 +29,12 @@ in
         host = lib.mkDefault cfg.listen;
         port = lib.mkDefault cfg.port;
       };
-      gateway = lib.mkIf (config.berth.domain != null) {
+      gateway = {
+        # Without Caddy beside it the operator's own proxy answers, on loopback.
+        kind = lib.mkDefault (if config.berth.features.ingress then "caddy" else "builtin");
+        pool = lib.mkDefault config.berth.previewRange;
+      }
+      // lib.optionalAttrs (config.berth.domain != null) {
         domain = lib.mkDefault config.berth.domain;
         scheme = lib.mkDefault "https";
         public_port = lib.mkDefault 443;

@@ -15,6 +15,10 @@ in
 
     # It builds the previews' closures.
     berth.hardening.nixUsers = [ cfg.user ];
+    nix.settings.experimental-features = [
+      "nix-command"
+      "flakes"
+    ];
     berth.database.operatorUsers = [ cfg.user ];
 
     # `preview`, `agent`, `fleet` and `hostctl` for whoever is on the host.
