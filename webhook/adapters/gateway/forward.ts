@@ -123,16 +123,12 @@ class Answering implements Dispatcher.DispatchHandler {
     if (this.#exchange.response.destroyed) controller.abort(new Error('the client is gone'));
   }
 
-  onResponseStart(
-    controller: Dispatcher.DispatchController,
-    status: number,
-    _headers: unknown,
-    message?: string,
-  ): void {
+  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
     if (status < 200) return;
     const { response } = this.#exchange;
     const raw = (controller.rawHeaders ?? []) as Buffer[];
-    response.writeHead(status, message ?? '', responseHeaders(raw));
+    // The app's reason phrase means nothing (RFC 9112 section 4) and may hold bytes that Node refuses to send.
+    response.writeHead(status, responseHeaders(raw));
     response.on('drain', () => controller.resume());
     // The head of a stream that is silent at first goes out now; any other leaves together with the body.
     process.nextTick(() => {

@@ -4,6 +4,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { GATEWAY_CLOSE_GRACE_MS, GATEWAY_HEADERS_TIMEOUT_MS, GATEWAY_IDLE_MS } from '../../core/limits.ts';
 import type { Slug } from '../../core/names.ts';
 import type { Log } from '../../ports.ts';
@@ -112,13 +113,29 @@ function serve(options: FrontDoorOptions, table: RouteTable): Server {
       request.method === 'GET' && request.headers.upgrade?.toLowerCase() === 'websocket',
   });
   server.timeout = GATEWAY_IDLE_MS;
-  server.on('request', (request, response) => handle(request, response, null));
+  /** The last answer begun on each connection. */
+  const latest = new WeakMap<Duplex, ServerResponse>();
+  function begin(request: IncomingMessage, response: ServerResponse, upgrade: Exchange['upgrade']): void {
+    latest.set(request.socket, response);
+    try {
+      handle(request, response, upgrade);
+    } catch (error) {
+      // The whole operator is in this process: a defect that one request finds ends that request and nothing else.
+      log.error({ reason: (error as Error).stack }, 'request failed');
+      response.destroy();
+    }
+  }
+  server.on('request', (request, response) => begin(request, response, null));
   server.on('upgrade', (request, socket: Socket, head) => {
     socket.on('error', () => undefined);
-    handle(request, responseOn(socket, request), { socket, head });
+    begin(request, responseOn(socket, request), { socket, head });
   });
   server.on('connect', (_request, socket) => answerOnSocket(socket, BAD_REQUEST));
-  server.on('clientError', (_error, socket) => answerOnSocket(socket, BAD_REQUEST));
+  server.on('clientError', (_error, socket) => {
+    // In the middle of an answer to an earlier request a second one would be taken for a part of it.
+    if (latest.get(socket)?.writableFinished === false) socket.destroy();
+    else answerOnSocket(socket, BAD_REQUEST);
+  });
   return server;
 }
 

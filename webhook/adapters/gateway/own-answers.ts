@@ -71,6 +71,8 @@ export function answer(request: IncomingMessage, response: ServerResponse, own: 
 
 /** The same on a bare socket: after an upgrade request, or when the request could not be parsed at all. Closes it. */
 export function answerOnSocket(socket: Duplex, own: OwnAnswer): void {
+  // Node has let go of the socket: its errors are ours, and nobody's concern.
+  socket.on('error', () => undefined);
   if (!socket.writable) {
     socket.destroy();
     return;

@@ -151,7 +151,7 @@ void test('answers keep their shape: HEAD, 204, 304, several cookies, an older c
     if (request.url === '/cookies') return void response.writeHead(200, { 'set-cookie': ['a=1', 'b=2'] }).end('ok');
     if (request.url === '/early') return void response.writeHead(413, { connection: 'close' }).end('too large');
     if (request.url === '/robots') return void response.writeHead(200, { 'x-robots-tag': 'all' }).end('ok');
-    response.writeHead(200, 'Fine', { 'content-length': 5, connection: 'x-private', 'x-private': '1' });
+    response.writeHead(200, { 'content-length': 5, connection: 'x-private', 'x-private': '1' });
     response.end(request.method === 'HEAD' ? undefined : 'hello');
   });
   await using door = await aGateway();
@@ -165,9 +165,9 @@ void test('answers keep their shape: HEAD, 204, 304, several cookies, an older c
   assert.deepEqual([unchanged.status, unchanged.headers.etag], [304, '"x"']);
   assert.deepEqual((await ask(port, host, { path: '/cookies' })).headers['set-cookie'], ['a=1', 'b=2']);
   assert.equal((await ask(port, host, { path: '/robots' })).headers['x-robots-tag'], 'noindex');
-  assert.match(await askRaw(port, `GET / HTTP/1.0\r\nHost: ${host}\r\n\r\n`), /^HTTP\/1\.1 200 Fine\r\n[^]*hello$/);
+  assert.match(await askRaw(port, `GET / HTTP/1.0\r\nHost: ${host}\r\n\r\n`), /^HTTP\/1\.1 200 OK\r\n[^]*hello$/);
   const expecting = `POST / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx`;
-  assert.match(await askRaw(port, expecting), /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 Fine\r\n/);
+  assert.match(await askRaw(port, expecting), /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 OK\r\n/);
   const early = `POST /early HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nContent-Length: 9000000\r\n\r\nx`;
   assert.match(await askRaw(port, early), /^HTTP\/1\.1 413 [^]*\r\ntoo large\r\n/);
 });
