@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { assumedManifestFrom, manifestFrom, manifestFromToml } from '../../../webhook/core/app-manifest.ts';
+
+const WEB = { name: 'web', command: 'run', port: 3_000 };
+const problemsOf = (value: unknown): string => {
+  const result = manifestFrom(value);
+  return result.ok ? 'no problem' : result.problems.join('\n');
+};
+
+test('the least manifest: one service; every default is filled in', () => {
+  const result = manifestFromToml('[[services]]\nname = "web"\ncommand = "node server.js"\nport = 3000\n');
+  assert.ok(result.ok);
+  assert.deepEqual(result.manifest.routes, [{ path: '/', port: 3_000, stripPrefix: false }]);
+  assert.equal(result.manifest.database, 'none');
+  assert.equal(result.manifest.limits.memoryMiB, 1_024);
+});
+
+test('a syntax error names line and column', () => {
+  const result = manifestFromToml('database = "host"\n[[services]\n');
+  assert.ok(!result.ok);
+  assert.match(result.problems[0] ?? '', /^preview\.toml, line 2, column \d+: /);
+});
+
+test('wrong values are refused with their key, all at once', () => {
+  const problems = problemsOf({ services: [{ ...WEB, port: 'nope' }], database: 'hoost', routs: [] });
+  assert.match(problems, /services\[0\]\.port/);
+  assert.match(problems, /database/);
+  assert.match(problems, /unknown key routs/);
+});
+
+test('routes: what could become syntax elsewhere is refused (catalogue 3c)', () => {
+  const bad = [
+    'api',
+    '//',
+    '/a b',
+    '/a\n}',
+    '/a {',
+    '/{$HOME}',
+    '/{http.request.host}',
+    '/%2e%2e',
+    '*',
+    '/**',
+    '/ü',
+    '/..',
+    '/a/../b',
+    `/${'x'.repeat(200)}`,
+    '',
+  ];
+  for (const path of bad)
+    assert.match(
+      problemsOf({ services: [WEB], routes: [{ path, port: 3_000 }] }),
+      /routes\[0\]\.path/,
+      JSON.stringify(path),
+    );
+  for (const path of ['/', '/api', '/api/*', '/a.b_c~d-e/f/*'])
+    assert.equal(problemsOf({ services: [WEB], routes: [{ path, port: 3_000 }] }), 'no problem', path);
+  assert.match(
+    problemsOf({
+      services: [WEB],
+      routes: [
+        { path: '/', port: 3_000 },
+        { path: '/', port: 3_000 },
+      ],
+    }),
+    /may stand once/,
+  );
+});
+
+test('ports: whole numbers from 1 to 65535, not 22, each of one service', () => {
+  for (const port of ['3000', 0, -1, 65_536, 3_000.5, Number.NaN, null, 22, 1e9]) {
+    assert.match(problemsOf({ services: [{ ...WEB, port }] }), /services\[0\]\.port/, String(port));
+  }
+  assert.match(problemsOf({ services: [WEB], routes: [{ path: '/', port: 4_000 }] }), /no service has port 4000/);
+  assert.match(problemsOf({ services: [WEB, { ...WEB, name: 'two' }] }), /every port may stand once/);
+});
+
+test('names of services and prefixes of hosts are DNS-like', () => {
+  for (const name of ['--host=evil', '../x', 'x@y', 'x.service y', '', 'Web', 'a'.repeat(64)])
+    assert.match(problemsOf({ services: [{ ...WEB, name }] }), /services\[0\]\.name/, name);
+  for (const prefix of ['a, evil.test', 'x {', '*', 'www', 'dashboard', 'a--b', 'UP', '-a', 'a-', 'x'.repeat(21), '']) {
+    assert.match(
+      problemsOf({ services: [WEB], extraHosts: [{ prefix, routes: [{ path: '/', port: 3_000 }] }] }),
+      /extraHosts\[0\]\.prefix/,
+      prefix,
+    );
+  }
+});
+
+test('environment and secrets: names that would change other programs, or are ours, are refused', () => {
+  for (const name of [
+    'PATH',
+    'LD_PRELOAD',
+    'NODE_OPTIONS',
+    'BASH_ENV',
+    'PREVIEW_URL',
+    'DATABASE_URL',
+    'A=B',
+    'A B',
+    '',
+    '1A',
+    `A${'x'.repeat(300)}`,
+    '__proto__ ',
+  ]) {
+    assert.match(problemsOf({ services: [WEB], environment: { [name]: 'x' } }), /environment/, name);
+  }
+  assert.match(problemsOf({ services: [WEB], environment: { A: 'a\0b' } }), /NUL/);
+  for (const name of ['.*', 'PATH', 'LD_PRELOAD', '-f/etc/shadow', 'A=B', 'lower'])
+    assert.match(problemsOf({ services: [WEB], secrets: [name] }), /secrets\[0\]/, name);
+  assert.equal(
+    problemsOf({ services: [WEB], environment: { lower_case: "it's $(fine)\n" }, secrets: ['STRIPE_KEY'] }),
+    'no problem',
+  );
+});
+
+test('a worker needs no port, but something has to be shown', () => {
+  assert.match(problemsOf({ services: [{ name: 'worker', command: 'run' }] }), /needs a port/);
+  assert.equal(problemsOf({ services: [WEB, { name: 'worker', command: ['node', 'worker.js'] }] }), 'no problem');
+});
+
+test('a Node.js project without a manifest is guessed at, and told what was assumed', () => {
+  const assumed = assumedManifestFrom({ scripts: { start: 'node .', build: 'tsc' }, dependencies: { x: '1' } }, true);
+  assert.equal(assumed?.manifest.setup?.command, 'npm ci && npm run build');
+  assert.ok(assumed?.assumptions.some((line) => line.includes('npm start')));
+  assert.equal(assumedManifestFrom({ scripts: { start: 'node .' } }, false)?.manifest.setup, undefined);
+  for (const nothing of [{}, { scripts: {} }, { scripts: { start: 1 } }, null, 'x', []])
+    assert.equal(assumedManifestFrom(nothing, false), null);
+});

@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { phaseOf } from '../../../webhook/core/preview.ts';
+import { reportFrom } from '../../../webhook/core/report.ts';
+import { aFailure, ago, aLiveInstance, anInstance, aPreview, commit } from '../../support/a-preview.ts';
+
+const A = commit('a');
+const B = commit('b');
+const URLS = ['https://shop-42.example.com'];
+const wantA = { presence: 'present', revision: A } as const;
+const live = aLiveInstance(1, A);
+
+test('R14: live is said only of the wanted commit, after it answered, and when the route shows it', () => {
+  assert.equal(phaseOf(aPreview({ wanted: wantA, instances: [live], answering: live.name })).name, 'live');
+  assert.notEqual(phaseOf(aPreview({ wanted: wantA, instances: [live], answering: null })).name, 'live');
+  const silent = anInstance(1, A);
+  assert.notEqual(phaseOf(aPreview({ wanted: wantA, instances: [silent], answering: silent.name })).name, 'live');
+  const old = aLiveInstance(1, B);
+  assert.equal(phaseOf(aPreview({ wanted: wantA, instances: [old], answering: old.name })).name, 'updating');
+});
+
+test('a failure is said of the commit that failed, and not of the next one', () => {
+  const failed = aPreview({ wanted: wantA, failure: aFailure() });
+  assert.equal(phaseOf(failed).name, 'failed');
+  assert.equal(phaseOf({ ...failed, wanted: { presence: 'present', revision: B } }).name, 'waiting');
+  assert.equal(phaseOf({ ...failed, retryAskedAt: ago(1) }).name, 'waiting');
+  assert.equal(phaseOf({ ...failed, failure: aFailure({ retry: 'later', nextAttemptAt: ago(0) }) }).name, 'retrying');
+});
+
+test('a live preview stays live while GitHub is away', () => {
+  const away = aFailure({ code: 'GITHUB_UNREACHABLE', step: 'look', sha: null, retry: 'later' });
+  assert.equal(
+    phaseOf(aPreview({ wanted: wantA, instances: [live], answering: live.name, failure: away })).name,
+    'live',
+  );
+});
+
+test('the report: one status, the URL only when live, the reason and the last lines of a failure', () => {
+  const up = reportFrom(aPreview({ wanted: wantA, instances: [live], answering: live.name }), URLS);
+  assert.match(up.comment, /is live at https:\/\/shop-42\.example\.com/);
+  assert.match(up.comment, new RegExp(A.sha));
+  assert.deepEqual(up.status, { sha: A.sha, state: 'success', description: 'live', url: URLS[0] });
+  const down = reportFrom(aPreview({ wanted: wantA, failure: aFailure() }), URLS);
+  assert.match(down.comment, /SETUP_FAILED/);
+  assert.match(down.comment, /missing script: build/);
+  assert.equal(down.status?.state, 'failure');
+  assert.equal(down.status?.url, null);
+});
+
+test('a stranger’s pull request is told that nothing of it ran', () => {
+  const { comment } = reportFrom(aPreview({ wanted: { presence: 'refused', revision: A, reason: 'fork' } }), URLS);
+  assert.match(comment, /not run: it comes from another repository/);
+  assert.match(comment, /Nothing of it was fetched or run/);
+});
+
+test('text of others is no markup in our comment', () => {
+  const detail = 'line one\n```\n@everyone <img src=x> ````';
+  const { comment } = reportFrom(
+    aPreview({ wanted: wantA, failure: aFailure({ message: '@admin **bold** <b>', detail }) }),
+    URLS,
+  );
+  assert.doesNotMatch(comment, /@admin/);
+  assert.doesNotMatch(comment, /(?<!\\)\*\*bold/);
+  const fence = /(`{4,})text\n/.exec(comment)?.[1] ?? '';
+  assert.ok(fence.length > 4, 'the fence is longer than any run of backticks inside');
+});
+
+test('a comment is not begun for what is already closing or not known yet', () => {
+  assert.equal(reportFrom(aPreview(), URLS).mayCreate, false);
+  assert.equal(reportFrom(aPreview({ wanted: { presence: 'absent', reason: 'closed' } }), URLS).mayCreate, false);
+});
