@@ -96,6 +96,8 @@ async function buildClosure(
   const copy = join(settings.roots, `.build-${randomUUID()}`);
   try {
     await cp(settings.guest, copy, { recursive: true });
+    // On NixOS the folder lies in the Nix store, where nothing may be written, and the copy has its modes.
+    await shell.run({ argv: ['chmod', '-R', 'u+w', '--', copy], timeoutMs: 60_000 }, build.signal);
     await writeFile(join(copy, 'manifest.json'), build.data);
     const result = await shell.run(
       {
