@@ -32,8 +32,6 @@ if (files.length === 0) {
 // One PostgreSQL for all files; each makes databases of its own in it.
 const server = (process.env['TEST_DATABASE_URL'] ?? process.env['DATABASE_URL']) ? null : await startTestServer();
 if (server !== null) process.env['TEST_DATABASE_URL'] = server.url;
-// It runs in a process group of its own; leaving by way of `exit` takes it along.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 const skipped: Skipped[] = [];
 const stream = run({ files, concurrency: Math.max(2, availableParallelism()), timeout: FILE_TIMEOUT_MS });

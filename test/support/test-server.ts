@@ -1,6 +1,7 @@
 /** A real PostgreSQL for tests, which starts in under a second and leaves nothing behind. */
-import { readFileSync, rmSync } from 'node:fs';
+import { spawn } from 'node:child_process';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -24,16 +25,11 @@ export async function startTestServer(): Promise<TestServer> {
   await chmod(directory, 0o711);
   const start = () => startEmbeddedPostgres({ directory, log: silentLog, durable: false });
   let server: EmbeddedPostgres = await start();
-  // The last resort, for a test process that ends before it has stopped the server.
-  const onExit = () => {
-    try {
-      const [pid] = readFileSync(join(directory, 'data', 'postmaster.pid'), 'utf8').split('\n');
-      process.kill(Number(pid), 'SIGQUIT');
-    } finally {
-      rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
-    }
-  };
-  process.on('exit', onExit);
+  // Also when we are killed: its input ends with us, and it cleans up.
+  const script = new URL('./remove-test-server.ts', import.meta.url).pathname;
+  const remover = spawn(process.execPath, [script, directory], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+  remover.unref();
+  (remover.stdin as Socket).unref();
   return {
     url: server.url,
     async restart(meanwhile) {
@@ -42,7 +38,6 @@ export async function startTestServer(): Promise<TestServer> {
       server = await start();
     },
     async stop() {
-      process.off('exit', onExit);
       await server.stop();
       await rm(directory, { recursive: true, force: true });
     },

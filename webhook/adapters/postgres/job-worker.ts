@@ -23,6 +23,10 @@ const REAP_INTERVAL_MS = 500;
 /** How often rows of idle queues are deleted; every look for work locks all that are there. */
 const GARBAGE_INTERVAL_MS = 10_000;
 
+/** GitHub lets a delivery be sent again for three days; ten times that is remembered, looked through once an hour. */
+const DELIVERIES_KEPT_DAYS = 30;
+const DELIVERIES_INTERVAL_MS = 3_600_000;
+
 /** Reports and the sweep have slots of their own, so that no build keeps a pull request from being told. */
 const BRIEF_JOBS_AT_ONCE = 2;
 
@@ -255,6 +259,11 @@ function keepHouse({ pool, log }: Working, life: Life): { stop(): void } {
     }),
     every(GARBAGE_INTERVAL_MS, 'cleaning the queue', async () => {
       await rowsOf(pool, 'select berth.collect_job_garbage()');
+    }),
+    every(DELIVERIES_INTERVAL_MS, 'forgetting old deliveries', async () => {
+      await rowsOf(pool, 'delete from berth.deliveries where received_at < now() - make_interval(days => $1)', [
+        DELIVERIES_KEPT_DAYS,
+      ]);
     }),
   ];
   return { stop: () => timers.forEach((timer) => clearInterval(timer)) };

@@ -6,7 +6,6 @@ create function berth.accept_deliveries(
 language plpgsql as $$
 declare
   fresh uuid[];
-  closed text[];
   wanted text[];
 begin
   perform berth.lock_jobs('reconcile', keys);
@@ -24,33 +23,34 @@ begin
     return;
   end if;
 
-  -- A closed pull request that we know nothing of needs no look: there is nothing to take down. So a record is made only for keys of
-  -- which something else was said too.
-  select array_agg(key) into closed from (
-    select key from unnest(ids, actions, keys) as each(id, action, key)
-    where id = any (fresh) group by key having bool_and(action = 'closed')
-  ) as only_closed;
-  if closed is not null then
-    with known as (
-      update berth.previews set generation = generation + 1, requested_at = now()
-      where key = any (closed)
-      returning key
-    )
-    select array_agg(key) into wanted from known;
-  end if;
+  -- Most previews are known already, and an update costs a fifth of an upsert.
+  with updated as (
+    update berth.previews as previews
+    set generation = previews.generation + 1, requested_at = now(), repository = latest.repository
+    from (
+      select distinct on (key) key, repository
+      from unnest(ids, repositories, keys) with ordinality as each(id, repository, key, nth)
+      where id = any (fresh)
+      order by key, nth desc
+    ) as latest
+    where previews.key = latest.key
+    returning previews.key
+  )
+  select coalesce(array_agg(key), '{}') into wanted from updated;
 
-  with upserted as (
+  -- The others are made. Not for a pull request that is closed: there is nothing to take down.
+  with made as (
     insert into berth.previews as previews (repository_id, pull_number, branch, repository)
     select distinct on (key) repository_id, pull_number, branch, repository
-    from unnest(ids, repository_ids, pull_numbers, branches, repositories, keys)
-      with ordinality as each(id, repository_id, pull_number, branch, repository, key, nth)
-    where id = any (fresh) and key <> all (coalesce(closed, '{}'))
+    from unnest(ids, actions, repository_ids, pull_numbers, branches, repositories, keys)
+      with ordinality as each(id, action, repository_id, pull_number, branch, repository, key, nth)
+    where id = any (fresh) and key <> all (wanted) and action <> 'closed'
     order by key, nth desc
     on conflict (key) do update
     set generation = previews.generation + 1, requested_at = now(), repository = excluded.repository
     returning previews.key
   )
-  select coalesce(wanted, '{}') || coalesce(array_agg(key), '{}') into wanted from upserted;
+  select wanted || coalesce(array_agg(key), '{}') into wanted from made;
 
   if wanted <> '{}' then
     perform berth.ask_for_jobs('reconcile', wanted, now());
