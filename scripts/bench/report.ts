@@ -37,7 +37,7 @@ export async function printMeasured(json: boolean, measure: () => Promise<Measur
       .map(([name, value]) => `${name} ${value}`)
       .join(' · '),
   );
-  console.table(Object.fromEntries(rows.map(({ subject, ...figures }) => [subject, figures])));
+  console.table(rows);
 }
 
 function loadAverage(): number {

@@ -69,14 +69,21 @@ function hashPart(text: string): string {
  * key and attempt. The store takes the first that is free and keeps it for the preview's whole life.
  */
 export function slugCandidates(repository: RepositoryName, key: PreviewKey): Slug[] {
-  const repo = labelPart(shortNameOf(repository), REPOSITORY_PART_MAX) || 'app';
-  const { subject } = key;
-  const plain =
-    subject.kind === 'pull'
-      ? `${repo}-${subject.number}`
-      : labelPart(`${repo.slice(0, 14)}-${subject.name}`, REPOSITORY_PART_MAX + 11);
+  const plain = plainNameOf(repository, key);
   const hashed = Array.from({ length: 8 }, (_, attempt) => `${plain}-${hashPart(`${keyText(key)}#${attempt}`)}`);
   return [plain, ...hashed].map(parseSlug).filter((slug) => slug !== null);
+}
+
+/** The first of slugCandidates, without the cost of the others. */
+export function firstSlugCandidate(repository: RepositoryName, key: PreviewKey): Slug | undefined {
+  return parseSlug(plainNameOf(repository, key)) ?? slugCandidates(repository, key)[0];
+}
+
+function plainNameOf(repository: RepositoryName, { subject }: PreviewKey): string {
+  const repo = labelPart(shortNameOf(repository), REPOSITORY_PART_MAX) || 'app';
+  return subject.kind === 'pull'
+    ? `${repo}-${subject.number}`
+    : labelPart(`${repo.slice(0, 14)}-${subject.name}`, REPOSITORY_PART_MAX + 11);
 }
 
 /** The label of an extra host. The prefix has passed the manifest's schema. */

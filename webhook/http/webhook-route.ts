@@ -3,7 +3,7 @@
  * Every answer is in the table of docs/reference/http-api.md.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { slugCandidates } from '../core/names.ts';
+import { firstSlugCandidate } from '../core/names.ts';
 import type { Acceptance, IncomingDelivery, Intake, Log, WebhookSource } from '../ports.ts';
 import { refuse, replyToError, statusOf, type ErrorBody } from './error-reply.ts';
 import type { DeliveryCounter } from './metrics.ts';
@@ -90,7 +90,7 @@ export async function acceptEvent(
   const acceptance = await options.intake.accept(deliveryId, event);
   options.log.info({ deliveryId, ...event }, `Delivery ${acceptance}.`);
   // The name that the preview asks for first; it gets another one only when a preview of a repository of the same name has this one.
-  const [slug] = slugCandidates(event.repository, event.key);
+  const slug = firstSlugCandidate(event.repository, event.key);
   return { status: acceptance, slug };
 }
 

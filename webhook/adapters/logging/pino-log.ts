@@ -29,7 +29,8 @@ const ITEMS_MAX = 50;
 export function createLog(settings: LogSettings): Log {
   const secrets = settings.secrets.filter((secret) => secret !== '').sort((a, b) => b.length - a.length);
   const options = { level: settings.level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
-  const logger = settings.destination === undefined ? pino(options) : pino(options, settings.destination);
+  // Lines that come while one is being written go out together; what is left is written when the process ends by itself.
+  const logger = pino(options, settings.destination ?? pino.destination({ dest: 1, sync: false }));
   return logOver(logger, secrets);
 }
 

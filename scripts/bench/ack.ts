@@ -1,0 +1,74 @@
+/**
+ * Acknowledging webhooks: the durable 202 beside a bare Fastify that verifies and parses and keeps nothing, and beside @octokit/webhooks, in one run,
+ * interleaved. Both sides of the load are on this machine. Aims: performance.md section 1.
+ */
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { startTestServer } from '../../test/support/test-server.ts';
+import { measureLoad, signedDeliveries, type LoadResult } from './ack/load.ts';
+import { median, printMeasured, type BenchRow } from './report.ts';
+
+const ROUNDS = 3;
+const CONNECTIONS = [1, 16, 64];
+const SUBJECTS = ['durable', 'uncommitted', 'octokit-webhooks', 'durable without its commit'];
+const WARM_UP_MS = 500;
+const FOR_MS = 2_000;
+
+export async function run({ json }: { json: boolean }): Promise<void> {
+  const given = process.env['DATABASE_URL'];
+  const server = given === undefined || given === '' ? await startTestServer() : null;
+  try {
+    await printMeasured(json, async () => ({
+      bench: 'ack',
+      rounds: ROUNDS,
+      rows: await measure(server?.url ?? given ?? ''),
+      machine: { postgresql: server === null ? 'DATABASE_URL' : 'embedded' },
+    }));
+  } finally {
+    await server?.stop();
+  }
+}
+
+async function measure(databaseUrl: string): Promise<BenchRow[]> {
+  const requests = signedDeliveries();
+  const measured = new Map<string, LoadResult[]>();
+  for (let round = 0; round < ROUNDS; round += 1) {
+    for (const connections of CONNECTIONS) {
+      for (const subject of SUBJECTS) {
+        const { port, child } = await startSubject(subject, databaseUrl);
+        try {
+          const options = { connections, warmUpMs: WARM_UP_MS, forMs: FOR_MS };
+          const result = await measureLoad(port, requests, options);
+          const key = JSON.stringify([subject, connections]);
+          measured.set(key, [...(measured.get(key) ?? []), result]);
+        } finally {
+          child.kill('SIGKILL');
+          if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+        }
+      }
+    }
+  }
+  return Array.from(measured, ([key, results]) => {
+    const [subject, connections] = JSON.parse(key) as [string, number];
+    const middle = (figure: keyof LoadResult) => median(results.map((result) => result[figure]));
+    return {
+      subject,
+      connections,
+      requestsPerSecond: middle('requestsPerSecond'),
+      p50Ms: middle('p50Ms'),
+      p99Ms: middle('p99Ms'),
+    };
+  });
+}
+
+async function startSubject(subject: string, databaseUrl: string): Promise<{ port: number; child: ChildProcess }> {
+  // Its log goes to nobody, but it is written.
+  const child = fork(join(import.meta.dirname, 'ack/subject-process.ts'), [subject, databaseUrl], {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  const ended = once(child, 'exit').then(() => Promise.reject(new Error(`${subject} did not start`)));
+  const [message] = (await Promise.race([once(child, 'message'), ended])) as [{ port: number }];
+  ended.catch(() => {});
+  return { port: message.port, child };
+}
