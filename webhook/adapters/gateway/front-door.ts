@@ -66,7 +66,10 @@ export async function openFrontDoor(options: FrontDoorOptions, table: RouteTable
   return { port: (server.address() as AddressInfo).port, close: () => closeServer(server, sockets) };
 }
 
-function serve(options: FrontDoorOptions, table: RouteTable): Server {
+type Handle = (request: IncomingMessage, response: ServerResponse, upgrade: Exchange['upgrade']) => void;
+
+/** What becomes of one request. */
+function handlerFor(options: FrontDoorOptions, table: RouteTable): Handle {
   const { domain, scheme, log } = options;
 
   function directionOf(request: IncomingMessage, target: string): Direction {
@@ -86,7 +89,7 @@ function serve(options: FrontDoorOptions, table: RouteTable): Server {
     }
   }
 
-  function handle(request: IncomingMessage, response: ServerResponse, upgrade: Exchange['upgrade']): void {
+  return (request, response, upgrade) => {
     const target = acceptedTarget(request);
     if (target === null) return answer(request, response, BAD_REQUEST);
     const direction = directionOf(request, target);
@@ -97,8 +100,11 @@ function serve(options: FrontDoorOptions, table: RouteTable): Server {
       const again = directionOf(request, target);
       return 'backend' in again ? again : null;
     });
-  }
+  };
+}
 
+function serve(options: FrontDoorOptions, table: RouteTable): Server {
+  const handle = handlerFor(options, table);
   const server = createServer({
     headersTimeout: GATEWAY_HEADERS_TIMEOUT_MS,
     connectionsCheckingInterval: 1_000,
@@ -121,7 +127,7 @@ function serve(options: FrontDoorOptions, table: RouteTable): Server {
       handle(request, response, upgrade);
     } catch (error) {
       // The whole operator is in this process: a defect that one request finds ends that request and nothing else.
-      log.error({ reason: (error as Error).stack }, 'request failed');
+      options.log.error({ reason: (error as Error).stack }, 'request failed');
       response.destroy();
     }
   }
