@@ -92,6 +92,8 @@ in
           };
           legacyPackages = lib.genAttrs [ "x86_64-linux" "aarch64-linux" ] (system: import nixpkgs { inherit system; });
           outPath = toString nixpkgs;
+          narHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+          lastModified = 1790000000;
         };
         disko = {
           nixosModules.disko = diskoModule;

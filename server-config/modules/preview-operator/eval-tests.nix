@@ -58,6 +58,25 @@ in
     };
   };
 
+  "containers are built from the host's own nixpkgs" = {
+    modules = [
+      on
+      {
+        berth.previewOperator.guestNixpkgs = {
+          path = "/nix/store/00000000000000000000000000000000-source";
+          narHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+          lastModified = 1790000000;
+        };
+      }
+    ];
+    shows = config: {
+      guest = {
+        actual = config.berth.previewOperator.settings.runtime.guest;
+        contains = "-berth-guest";
+      };
+    };
+  };
+
   "the operator has no privileges" = {
     modules = [ on ];
     shows = config: {

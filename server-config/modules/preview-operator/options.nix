@@ -91,6 +91,32 @@ in
       '';
     };
 
+    guestNixpkgs = mkOption {
+      type = types.nullOr (
+        types.submodule {
+          options = {
+            path = mkOption {
+              type = types.str;
+              description = "Its path in the Nix store.";
+            };
+            narHash = mkOption {
+              type = types.str;
+              description = "Hash of its content, as a flake's lock has it.";
+            };
+            lastModified = mkOption {
+              type = types.int;
+              description = "Its date, in seconds.";
+            };
+          };
+        }
+      );
+      default = null;
+      description = ''
+        The nixpkgs that containers are built from. A host of this flake has its own; without one, the lock file of
+        `server-config/guest` must say.
+      '';
+    };
+
     memoryMax = mkOption {
       type = types.strMatching "[1-9][0-9]*[MG]";
       default = "2G";

@@ -43,6 +43,9 @@ in
       runtime = {
         kind = lib.mkDefault "nixos-container";
         pool = lib.mkDefault config.berth.containerRange;
+      }
+      // lib.optionalAttrs (cfg.guestNixpkgs != null) {
+        guest = lib.mkDefault "${pkgs.callPackage ../../packages/guest-folder.nix { nixpkgs = cfg.guestNixpkgs; }}";
       };
       operator.socket = lib.mkDefault "/run/berth/operator.sock";
     };
