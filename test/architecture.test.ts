@@ -180,6 +180,7 @@ const TOO_LARGE: ReadonlySet<string> = new Set([
   'webhook/core/plan.ts planFor',
   'webhook/core/plan.ts tearDown',
   'webhook/hostd/network.ts openNetwork',
+  'scripts/nix/evaluation.ts instantiate',
   'initial-install/install.ts checkAndConfirm',
   'initial-install/install.ts runPhase',
   'initial-install/install.ts handOver',

@@ -1,7 +1,8 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { InstanceName } from '../../webhook/core/names.ts';
@@ -91,14 +92,17 @@ export class AnApiOperator implements AsyncDisposable {
   }
 
   /** Runs the command to its end. */
-  async preview(...args: string[]): Promise<PreviewResult> {
-    const child = this.spawn(args);
-    let stdout = '';
-    let stderr = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-    const status = await new Promise<number | null>((done) => child.once('close', (code) => done(code)));
-    return { status, stdout, stderr };
+  preview(...args: string[]): Promise<PreviewResult> {
+    return ended(this.spawn(args));
+  }
+
+  /** The same on a terminal of 100 columns; both of its outputs are in `stdout`. The arguments must be plain words. */
+  onTerminal(...args: string[]): Promise<PreviewResult> {
+    const line = `stty cols 100; exec ${[process.execPath, main, ...args].join(' ')}`;
+    const env = { PATH: process.env['PATH'] ?? '', BERTH_SOCKET: this.socket, TERM: 'xterm-256color' };
+    return ended(
+      spawn('script', ['-qec', line, '/dev/null'], { env, stdio: ['ignore', 'pipe', 'pipe'], timeout: 30_000 }),
+    );
   }
 
   spawn(args: readonly string[]) {
@@ -143,4 +147,15 @@ export class AnApiOperator implements AsyncDisposable {
     if (row?.answering == null) throw new Error(`#${number} does not answer`);
     return row.answering;
   }
+}
+
+async function ended(child: ChildProcessByStdio<null, Readable, Readable>): Promise<PreviewResult> {
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const status = await new Promise<number | null>((done) => {
+    child.once('close', (code) => done(code));
+  });
+  return { status, stdout, stderr };
 }

@@ -190,7 +190,7 @@ export const ERROR_CODES = {
   OPERATOR_UNREACHABLE: {
     summary: 'The operator does not answer on its socket.',
     retry: 'never',
-    hint: 'Start it with `npm start` (or `systemctl start berth`), or say where it is with --socket.',
+    hint: 'Start it with `npm start` (or `systemctl start berth-operator`), or say where it is with --socket.',
   },
   // Start-up
   CONFIG_INVALID: {

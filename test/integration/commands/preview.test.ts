@@ -1,5 +1,6 @@
 /** The `preview` command as people type it, against a real operators' API on a real socket. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import type { InstanceName } from '../../../webhook/core/names.ts';
 import { AnApiOperator, type PreviewResult } from '../../support/an-api-operator.ts';
@@ -349,4 +350,27 @@ test('completion offers commands, options, and the names that there are', async 
     assert.equal(script.status, 0);
     assert.match(script.stdout, /preview/);
   }
+});
+
+const hasTerminal = spawnSync('script', ['-qec', 'true', '/dev/null'], { stdio: 'ignore' }).status === 0;
+
+test('on a terminal: steps that tick off with their times, in colour, and the result', {
+  skip: hasTerminal ? false : 'needs script(1) from util-linux, for a terminal',
+}, async () => {
+  await using operator = await AnApiOperator.start();
+  operator.pull(7, FIRST);
+  const shown = await operator.onTerminal('create', 'other/shop', 'branch-7');
+  assert.equal(shown.status, 0, shown.stdout);
+  assert.ok(shown.stdout.includes('\u001b[32m'), 'there are colours');
+  // eslint-disable-next-line no-control-regex -- what moves the cursor is taken away
+  const text = shown.stdout.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, '');
+  assert.match(text, /✔ running the app’s setup \(\d+\.\d s\)/);
+  assert.match(text, /✔ switching the URL/);
+  assert.match(text, /URL: https:\/\/shop-7\.test/);
+
+  operator.pull(7, SECOND, 'setup-fails');
+  const failed = await operator.onTerminal('update', 'shop-7');
+  assert.equal(failed.status, 1);
+  assert.match(failed.stdout, /✖\S* running the app’s setup\r\n.*setup ended with status 1/);
+  assert.match(failed.stdout, /SETUP_FAILED/);
 });

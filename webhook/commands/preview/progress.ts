@@ -67,20 +67,29 @@ export async function liveProgress(): Promise<Progress> {
     },
   );
   const running = list.run().catch(() => undefined);
-  const tick = (until: number, timings: Readonly<Partial<Record<StepName, number>>>) => {
-    for (const step of SHOWN_STEPS) if (ORDER.indexOf(step) < until) turns.get(step)?.resolve(timings[step] ?? null);
-  };
+  const beganAt = new Map<StepName, number>();
   let timings: Readonly<Partial<Record<StepName, number>>> = {};
+  // The operator's own figure where it is there yet, or else how long we have seen the step.
+  const msOf = (step: StepName) => timings[step] ?? elapsedSince(beganAt.get(step));
+  const tick = (until: number) => {
+    for (const step of SHOWN_STEPS) if (ORDER.indexOf(step) < until) turns.get(step)?.resolve(msOf(step));
+  };
   return {
-    show(preview) {
-      timings = preview.instances.at(-1)?.timingsMs ?? {};
-      if (preview.step !== null) tick(ORDER.indexOf(preview.step), timings);
+    show({ instances, step }) {
+      timings = instances.at(-1)?.timingsMs ?? {};
+      if (step === null) return;
+      tick(ORDER.indexOf(step));
+      if (!beganAt.has(step)) beganAt.set(step, performance.now());
     },
     async end(failure) {
-      if (failure === null) tick(Infinity, timings);
-      else turns.get(failure.step)?.reject(new Error(failure.message));
+      tick(failure === null ? Infinity : ORDER.indexOf(failure.step));
+      if (failure !== null) turns.get(failure.step)?.reject(new Error(failure.message));
       for (const turn of turns.values()) turn.reject(new Error('not done'));
       await running;
     },
   };
+}
+
+function elapsedSince(began: number | undefined): number | null {
+  return began === undefined ? null : performance.now() - began;
 }
