@@ -41,6 +41,8 @@ let
   };
 in
 {
+  inherit firstBoot;
+
   # One layout in all its forms: { "<firmware> <fileSystem> <plain|encrypted>" = summary; }.
   matrix =
     layout:

@@ -122,6 +122,14 @@ if (typeof evaluator === 'string') {
     }
   });
 
+  test('a first boot that nobody could log in to is refused', async () => {
+    const question = ask(
+      `(d.firstBoot [ (d.layout "single-disk" { devices = [ "/dev/a" ]; firmware = "uefi"; }) ]).system.build.toplevel.drvPath`,
+    );
+    const error = await evaluationError(evaluator, question);
+    assert.ok(error?.includes('berth.adminKeys is empty: nobody could log in'), error);
+  });
+
   // The same files as in test/unit/initial-install/hosts-file.test.ts: whoever reads the file first, the mistake is found.
   const folder = join(repositoryRoot, 'test/fixtures/hosts-files');
   for (const name of readdirSync(folder)) {

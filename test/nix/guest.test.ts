@@ -102,6 +102,13 @@ if (typeof evaluator === 'string') {
     });
   }
 
+  test('an agent that takes passwords is refused', async () => {
+    const agent = `(import (root + "/server-config/guest/agent-system.nix") { nixpkgs = ${JSON.stringify(evaluator.nixpkgs)}; system = "x86_64-linux";
+      extraModules = [ { services.openssh.settings.PasswordAuthentication = lib.mkForce true; } ]; }).config`;
+    const error = await evaluationError(evaluator, `${agent}.system.build.toplevel.drvPath`);
+    assert.ok(error?.includes("An agent's container takes SSH keys only"), error);
+  });
+
   test('the agent’s system evaluates; its guardrails are root’s and its token is nowhere in it', async () => {
     const agent = `(import (root + "/server-config/guest/agent-system.nix") { nixpkgs = ${JSON.stringify(evaluator.nixpkgs)}; system = "x86_64-linux"; }).config`;
     const shown = (await evaluateJson(

@@ -29,7 +29,7 @@ in
         actual = config.environment.etc."containers/systemd/redis.container".text;
         contains = [
           "Image=docker.io/library/redis@${digest}\nPublishPort=127.0.0.1:6379:6379\n"
-          ''Environment="GREETING=it's \"50\" $HOME"''
+          ''Environment="GREETING=it's \"50\" $$HOME"''
           "Volume=redis-data:/data\nDropCapability=all\n"
           "UserNS=auto"
         ];
@@ -64,6 +64,10 @@ in
   "a port that is none" = {
     modules = [ (containers { a = redis // { ports."99999" = 1; }; }) ];
     refused = "99999 is no port of the host";
+  };
+  "a variable whose name is syntax" = {
+    modules = [ (containers { a = redis // { environment."X Y=1" = "2"; }; }) ];
+    refused = "X Y=1 is no variable's name";
   };
   "a variable with a line of its own" = {
     modules = [ (containers { a = redis // { environment.X = "1\nVolume=/:/host"; }; }) ];

@@ -9,6 +9,8 @@ let
   cfg = config.berth.containersOci;
   podman = config.virtualisation.podman.package;
 
+  # Quadlet puts the values on a command line of systemd, which would read $NAME as a variable of its own.
+  escaped = lib.replaceStrings [ "$" ] [ "$$" ];
   lines = key: values: lib.concatMapStrings (value: "${key}=${value}\n") values;
   quadlet = name: container: ''
     [Unit]
@@ -23,7 +25,7 @@ let
       lib.mapAttrsToList (host: inside: "127.0.0.1:${host}:${toString inside}") container.ports
     )}${
       lines "Environment" (
-        lib.mapAttrsToList (variable: value: builtins.toJSON "${variable}=${value}") container.environment
+        lib.mapAttrsToList (variable: value: escaped (builtins.toJSON "${variable}=${value}")) container.environment
       )
     }${
       lines "EnvironmentFile" (lib.optional (container.environmentFile != null) container.environmentFile)
