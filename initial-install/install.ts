@@ -9,14 +9,7 @@ import { execa } from 'execa';
 import { printDiscovery } from './discover.ts';
 import { exitStatus, InstallFailure } from './failure.ts';
 import { type HostEntry, readHostsFile } from './hosts-file.ts';
-import {
-  type Answers,
-  diskDifferences,
-  differences,
-  factsFrom,
-  type MachineFacts,
-  questions,
-} from './machine-facts.ts';
+import { type Answers, factsFrom, type MachineFacts, questions } from './machine-facts.ts';
 import {
   initrdKeyCommand,
   initrdKeyFile,
@@ -26,6 +19,7 @@ import {
   workplaceIn,
 } from './nixos-anywhere.ts';
 import { fingerprintOf, PinnedSsh } from './pinned-ssh.ts';
+import { type Check, checkDisks, preflight } from './preflight.ts';
 import { nextSteps, printDryRun } from './printed-plan.ts';
 
 /**
@@ -114,21 +108,23 @@ function prepareWorkplace(options: Options): Workplace {
 }
 
 async function checkAndConfirm(name: string, host: HostEntry, ssh: PinnedSsh, options: Options): Promise<void> {
-  const facts = await askFacts(ssh);
-  const found = differences(host, facts);
-  if (found.length > 0) {
-    throw new InstallFailure(
-      exitStatus.refused,
-      `the machine at ${host.address} is not the one described as ${name}:\n  ${found.join('\n  ')}`,
-      `Correct ${options.hosts}; \`discover ${host.address}\` prints what the machine has.`,
-    );
-  }
-  console.log(`The machine is the one described. These disks will be ERASED:`);
-  for (const { path, serial } of host.disks.devices) {
-    const disk = facts.disks.find(({ stablePaths }) => stablePaths.includes(path));
-    console.log(`  ${serial}  ${((disk?.sizeBytes ?? 0) / 1e9).toFixed(0)} GB  ${disk?.model ?? ''}  ${path}`);
-  }
+  const checks = preflight(host, await askFacts(ssh));
+  for (const { mark, text } of checks) console.log(`${mark} ${text}`);
+  const count = (mark: Check['mark']) => checks.filter((check) => check.mark === mark).length;
+  console.log(`${count('✓')} ✓   ${count('⚠')} ⚠   ${count('✗')} ✗`);
+  refuseIfBroken(
+    `the machine at ${host.address} is not the one described as ${name}`,
+    checks,
+    `Correct ${options.hosts}; \`discover ${host.address}\` prints what the machine has.`,
+  );
+  console.log(`Everything on these disks will be ERASED: ${host.disks.devices.map(({ serial }) => serial).join(', ')}`);
   if (!options.yes) await mustTypeName(name);
+}
+
+/** @throws InstallFailure `refused`, with every ✗. */
+function refuseIfBroken(what: string, checks: readonly Check[], hint: string): void {
+  const broken = checks.filter(({ mark }) => mark === '✗').map(({ text }) => text);
+  if (broken.length > 0) throw new InstallFailure(exitStatus.refused, `${what}:\n  ${broken.join('\n  ')}`, hint);
 }
 
 async function mustTypeName(name: string): Promise<void> {
@@ -157,11 +153,10 @@ async function runPhase(
   at: { place: Workplace; ssh: PinnedSsh },
 ): Promise<void> {
   // In the installer the disks may have other names, and hours may have passed since they were confirmed.
-  const found = phase === 'disko' ? diskDifferences(host, (await askFacts(at.ssh)).disks) : [];
-  if (found.length > 0)
-    throw new InstallFailure(
-      exitStatus.refused,
-      `the disks are not those confirmed:\n  ${found.join('\n  ')}`,
+  if (phase === 'disko')
+    refuseIfBroken(
+      'the disks are not those confirmed',
+      checkDisks(host, (await askFacts(at.ssh)).disks),
       'Nothing was written.',
     );
   if (phase === 'install' && host.disks.encrypted) {

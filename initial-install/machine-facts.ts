@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import type { HostEntry } from './hosts-file.ts';
 
 /** What a machine says about itself in the rescue system or in the installer. */
 export interface MachineFacts {
@@ -7,6 +6,7 @@ export interface MachineFacts {
   readonly firmware: 'bios' | 'uefi';
   readonly disks: readonly DiskFacts[];
   readonly uplink: UplinkFacts | undefined;
+  readonly memoryBytes: number;
 }
 
 export interface DiskFacts {
@@ -35,6 +35,7 @@ export const questions = {
   firmware: 'if test -d /sys/firmware/efi; then echo uefi; else echo bios; fi',
   disks: 'lsblk --json --bytes --nodeps --output PATH,SERIAL,MODEL,SIZE,TYPE',
   stablePaths: "find /dev/disk/by-id -type l -printf '%p %l\\n'",
+  memory: 'cat /proc/meminfo',
   links: 'ip -json address show',
   routes4: 'ip -json -4 route show default',
   routes6: 'ip -json -6 route show default',
@@ -81,6 +82,7 @@ export function factsFrom(answers: Answers): MachineFacts {
     firmware: answers.firmware.trim() === 'uefi' ? 'uefi' : 'bios',
     disks,
     uplink: uplinkFrom(answers),
+    memoryBytes: Number(/^MemTotal:\s+(\d+) kB$/m.exec(answers.memory)?.[1] ?? 0) * 1024,
   };
 }
 
@@ -113,32 +115,4 @@ function uplinkFrom(answers: Answers): UplinkFacts | undefined {
       .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
     gateways: [four?.gateway, six?.gateway].filter((gateway) => gateway !== undefined),
   };
-}
-
-/** Where the machine differs from its entry; empty when it is the one described. Each text names key and value. */
-export function differences(host: HostEntry, facts: MachineFacts): string[] {
-  const found = diskDifferences(host, facts.disks);
-  if (host.system !== facts.system) found.push(`system: the file says ${host.system}, the machine is ${facts.system}`);
-  if (host.firmware !== facts.firmware)
-    found.push(`firmware: the file says ${host.firmware}, the machine booted by ${facts.firmware}`);
-  if (facts.uplink === undefined) {
-    found.push('network: the machine has no default route');
-  } else if (facts.uplink.mac !== host.network.mac) {
-    found.push(
-      `network.mac: the file says ${host.network.mac}, the uplink ${facts.uplink.interface} has ${facts.uplink.mac}`,
-    );
-  }
-  return found;
-}
-
-/** The same for the disks alone: asked again in the installer, where disks may have changed their names. */
-export function diskDifferences(host: HostEntry, disks: readonly DiskFacts[]): string[] {
-  return host.disks.devices.flatMap(({ path, serial }, index) => {
-    const key = `disks.devices[${index}]`;
-    const disk = disks.find(({ stablePaths }) => stablePaths.includes(path));
-    if (!disk) return [`${key}.path: the machine has no ${path}`];
-    if (disk.serial !== serial)
-      return [`${key}.serial: the file says ${serial}, ${path} is ${disk.serial ?? 'without one'}`];
-    return [];
-  });
 }

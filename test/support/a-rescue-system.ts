@@ -37,6 +37,7 @@ export const dedicated = {
     '/dev/disk/by-id/nvme-SAMSUNG_MZVL2512HCJQ-00B00_S675NX0T000002-part1 ../../nvme1n1p1',
     '',
   ].join('\n'),
+  'cat /proc/meminfo': 'MemTotal:       65792000 kB\nMemFree:        64000000 kB\n',
   'ip -json address show': JSON.stringify([
     { ifname: 'lo', address: '00:00:00:00:00:00', addr_info: [{ local: '127.0.0.1', prefixlen: 8, scope: 'host' }] },
     {

@@ -12,7 +12,11 @@ test('a whole installation: check, confirm, then one phase after another, and no
   const run = machine.install(['berth-1'], 'berth-1\n');
   assert.equal(run.status, 0, run.stderr);
   assert.deepEqual(machine.phases(), ['kexec', 'disko', 'install,reboot']);
-  assert.match(run.stdout, /ERASED:\n {2}S675NX0T000001 {2}512 GB {2}SAMSUNG MZVL2512HCJQ-00B00/);
+  assert.match(run.stdout, /✓ disks\.devices\[0\]: S675NX0T000001, 512 GB, SAMSUNG MZVL2512HCJQ-00B00\n/);
+  assert.match(
+    run.stdout,
+    /\n6 ✓ {3}0 ⚠ {3}0 ✗\nEverything on these disks will be ERASED: S675NX0T000001, S675NX0T000002\n/,
+  );
   assert.match(run.stdout, /✓ berth-1 runs NixOS 26\.05/);
   assert.match(run.stdout, /nixos-rebuild switch --flake \/etc\/nixos\/server-config#berth-1/);
   const kexec = machine.ran().find((line) => line.startsWith('nix ')) ?? '';
@@ -61,9 +65,25 @@ test('a machine that is not the one described is refused, naming key and value',
   const run = machine.install(['berth-1', '--yes']);
   assert.equal(run.status, 3);
   assert.match(run.stderr, /disks\.devices\[1\]\.serial: the file says S675NX0T000009, \S+ is S675NX0T000002/);
-  assert.match(run.stderr, /firmware: the file says uefi, the machine booted by bios/);
-  assert.match(run.stderr, /network\.mac: the file says 90:1b:0e:00:00:ff, the uplink eth0 has 90:1b:0e:00:00:01/);
+  assert.match(run.stderr, /firmware: the file says uefi, the machine has bios/);
+  assert.match(run.stderr, /network\.mac \(eth0\): the file says 90:1b:0e:00:00:ff, the machine has 90:1b:0e:00:00:01/);
   assert.deepEqual(machine.phases(), []);
+});
+
+test('what a person should weigh is a warning, and does not stop the installation', () => {
+  using machine = new ARescueSystem({ ...dedicated, 'cat /proc/meminfo': 'MemTotal:        1000000 kB\n' });
+  machine.describe((text) =>
+    text
+      .replace('layout = "mirrored"', 'layout = "single"')
+      .replace(/\[\[hosts\.berth-1\.disks\.devices\]\]\npath = ".*2"\nserial = ".*2"\n/, '')
+      .replace(', "2001:db8:1::2/64"', ''),
+  );
+  const run = machine.install(['berth-1', '--yes']);
+  assert.equal(run.status, 0, run.stderr);
+  assert.match(run.stdout, /⚠ \/dev\/nvme1n1 \(S675NX0T000002, 512 GB\) is not used by this layout/);
+  assert.match(run.stdout, /⚠ network\.addresses: the machine has 2001:db8:1::2\/64 now, and will not afterwards/);
+  assert.match(run.stdout, /⚠ memory: 1 GB is little/);
+  assert.match(run.stdout, /\n4 ✓ {3}3 ⚠ {3}0 ✗\n/);
 });
 
 test('disks are looked at again in the installer: others there, and nothing is formatted', () => {
