@@ -6,6 +6,8 @@
   writeText,
   # { path, narHash, lastModified } of a nixpkgs in the Nix store
   nixpkgs,
+  # Address at which containers of this host find their resolver.
+  resolver,
 }:
 let
   folder = ../guest;
@@ -35,4 +37,5 @@ runCommand "berth-guest" { } ''
   chmod -R u+w $out
   cp ${writeText "flake.nix" (lib.replaceStrings [ url ] [ "path:${nixpkgs.path}" ] flake)} $out/flake.nix
   cp ${writeText "flake.lock" lock} $out/flake.lock
+  cp ${writeText "site.json" (builtins.toJSON { inherit resolver; })} $out/site.json
 ''

@@ -45,7 +45,12 @@ in
         pool = lib.mkDefault config.berth.containerRange;
       }
       // lib.optionalAttrs (cfg.guestNixpkgs != null) {
-        guest = lib.mkDefault "${pkgs.callPackage ../../packages/guest-folder.nix { nixpkgs = cfg.guestNixpkgs; }}";
+        guest = lib.mkDefault "${
+          pkgs.callPackage ../../packages/guest-folder.nix {
+            nixpkgs = cfg.guestNixpkgs;
+            resolver = config.berth.previewContainers.resolverAddress;
+          }
+        }";
       };
       operator.socket = lib.mkDefault "/run/berth/operator.sock";
     };
