@@ -114,6 +114,7 @@ in
   "observability/collector.json" = builtins.toJSON byAcme.services.opentelemetry-collector.settings;
   "observability/rules.json" = lib.concatStrings byAcme.services.prometheus.rules;
   "oci/redis.container" = byAcme.environment.etc."containers/systemd/redis.container".text;
+  "fail2ban/berth-webhook.conf" = byAcme.environment.etc."fail2ban/filter.d/berth-webhook.conf".text;
   "operator/settings.json" = builtins.toJSON byAcme.berth.previewOperator.settings;
 }
 // lib.mapAttrs' (name: unit: lib.nameValuePair "units/${name}" unit.text) units
