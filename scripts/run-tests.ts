@@ -14,6 +14,7 @@ import { startTestServer } from '../test/support/test-server.ts';
 
 /** A file that takes longer than this hangs: the whole run has five minutes. */
 const FILE_TIMEOUT_MS = 150_000;
+const SLOW_FILE_MS = 10_000;
 const ELSEWHERE = ['test/host/**', 'test/nix/**'];
 
 interface Skipped {
@@ -34,6 +35,8 @@ const server = (process.env['TEST_DATABASE_URL'] ?? process.env['DATABASE_URL'])
 if (server !== null) process.env['TEST_DATABASE_URL'] = server.url;
 
 const skipped: Skipped[] = [];
+/** Milliseconds per file, to see where the five minutes go. */
+const tookMs = new Map<string, number>();
 const stream = run({ files, concurrency: Math.max(2, availableParallelism()), timeout: FILE_TIMEOUT_MS });
 stream.on('test:fail', (event) => {
   // `todo` failures are expected ones.
@@ -43,6 +46,10 @@ stream.on('test:pass', (event) => {
   if (event.skip === undefined || event.skip === false) return;
   const needed = typeof event.skip === 'string' && event.skip !== '' ? event.skip : 'does not say what it needs';
   skipped.push({ file: relative(process.cwd(), event.file ?? ''), name: event.name, needed });
+});
+
+stream.on('test:summary', ({ file, duration_ms: ms }) => {
+  if (file !== undefined) tookMs.set(relative(process.cwd(), file), ms);
 });
 
 // The report is held back until its end, line by line as before, so that the list of skipped tests can stand before the closing lines.
@@ -56,6 +63,7 @@ for await (const chunk of report) {
   for (const line of lines) {
     if (!isClosing && /ℹ tests \d+/.test(line)) {
       isClosing = true;
+      printSlowest();
       printSkipped();
     }
     process.stdout.write(`${line}\n`);
@@ -68,6 +76,12 @@ async function testFiles(): Promise<string[]> {
   const found: string[] = [];
   for await (const file of glob('test/**/*.test.ts', { exclude: ELSEWHERE })) found.push(file);
   return found.sort();
+}
+
+function printSlowest(): void {
+  const slow = [...tookMs].filter(([, ms]) => ms > SLOW_FILE_MS).toSorted(([, a], [, b]) => b - a);
+  if (slow.length > 0) process.stdout.write('\nFiles that took longer than 10 s:\n');
+  for (const [file, ms] of slow) process.stdout.write(`${(ms / 1_000).toFixed(0).padStart(5)} s  ${file}\n`);
 }
 
 function printSkipped(): void {
