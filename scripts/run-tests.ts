@@ -90,6 +90,6 @@ function printSkipped(): void {
     `\n!!! SKIPPED: ${skipped.length} test${skipped.length === 1 ? '' : 's'} could not run on this machine\n`,
   );
   for (const { file, name, needed } of skipped)
-    process.stdout.write(`!!!   ${file}: ${name}\n!!!     needs: ${needed}\n`);
+    process.stdout.write(`!!!   ${file}: ${name}\n!!!     ${/^needs?\b/.test(needed) ? needed : `needs: ${needed}`}\n`);
   process.stdout.write('\n');
 }
