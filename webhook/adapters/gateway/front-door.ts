@@ -119,10 +119,12 @@ function serve(options: FrontDoorOptions, table: RouteTable): Server {
       request.method === 'GET' && request.headers.upgrade?.toLowerCase() === 'websocket',
   });
   server.timeout = GATEWAY_IDLE_MS;
-  /** The last answer begun on each connection. */
-  const latest = new WeakMap<Duplex, ServerResponse>();
+  /** The answers that are under way on each connection; several where requests are pipelined. */
+  const underWay = new WeakMap<Duplex, Set<ServerResponse>>();
   function begin(request: IncomingMessage, response: ServerResponse, upgrade: Exchange['upgrade']): void {
-    latest.set(request.socket, response);
+    const others = underWay.get(request.socket) ?? new Set();
+    underWay.set(request.socket, others.add(response));
+    response.once('close', () => others.delete(response));
     try {
       handle(request, response, upgrade);
     } catch (error) {
@@ -139,7 +141,8 @@ function serve(options: FrontDoorOptions, table: RouteTable): Server {
   server.on('connect', (_request, socket) => answerOnSocket(socket, BAD_REQUEST));
   server.on('clientError', (_error, socket) => {
     // In the middle of an answer to an earlier request a second one would be taken for a part of it.
-    if (latest.get(socket)?.writableFinished === false) socket.destroy();
+    const isAnswering = [...(underWay.get(socket) ?? [])].some((response) => response.headersSent);
+    if (isAnswering) socket.destroy();
     else answerOnSocket(socket, BAD_REQUEST);
   });
   return server;
