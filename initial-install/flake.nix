@@ -7,18 +7,12 @@
       url = "github:nix-community/disko";
       inputs.nixpkgs.follows = "nixpkgs";
     };
-    nixos-anywhere = {
-      url = "github:nix-community/nixos-anywhere/1.13.0";
-      inputs.nixpkgs.follows = "nixpkgs";
-      inputs.disko.follows = "disko";
-    };
   };
 
   outputs =
     {
       nixpkgs,
       disko,
-      nixos-anywhere,
       ...
     }:
     let
@@ -45,7 +39,8 @@
     {
       nixosConfigurations = lib.mapAttrs firstBootOf hosts;
       packages = lib.genAttrs systems (system: {
-        inherit (nixos-anywhere.packages.${system}) nixos-anywhere;
+        # nixpkgs' own package: it prefers the ssh on PATH, which is how pinned-ssh.ts comes before its options.
+        inherit (nixpkgs.legacyPackages.${system}) nixos-anywhere;
       });
     };
 }

@@ -27,7 +27,7 @@ export function workplaceIn(folder: string, passphraseFile: string | undefined):
 
 /**
  * The command of one phase. `path:…?dir=` makes the whole copy the flake's tree, for initial-install reads files of
- * server-config by relative path. The program comes from our own flake, pinned by its lock file.
+ * server-config by relative path. The program is nixpkgs' own, by way of our flake.
  */
 export function phaseCommand(
   phase: InstallPhase,

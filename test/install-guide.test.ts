@@ -22,6 +22,10 @@ const address = '203.0.113.10';
 const kinds: readonly [RegExp, (match: RegExpExecArray) => void][] = [
   [/^npm ci$/, () => assert.ok(existsSync(join(root, 'package-lock.json')))],
   [/^npm run (?:--silent )?install-host -- (.*)$/, ([, words = '']) => installs(words)],
+  [
+    /^nix --extra-experimental-features 'nix-command flakes' flake lock (\S+)$/,
+    ([, folder = '']) => assert.ok(existsSync(join(root, folder, 'flake.nix'))),
+  ],
   [/^ssh -p 2222 root@(\S+)$/, ([, to]) => unlocks(to)],
   [/^git add (.*)$/, ([, paths = '']) => paths.split(' ').forEach(existsOrIsMade)],
   [/^git (commit -m "[^"]+"|push)$/, () => {}],

@@ -89,6 +89,23 @@ in
     file: name:
     firstBoot [ (import (folder + "/host-from-file.nix") { inherit name file; }) ];
 
+  # The flake's outputs, called by hand with what its inputs would give.
+  flake = (import (folder + "/flake.nix")).outputs {
+    self = { };
+    nixpkgs = {
+      lib = lib // {
+        nixosSystem =
+          { modules }:
+          import (nixpkgs + "/nixos/lib/eval-config.nix") {
+            system = null;
+            modules = modules ++ [ { nixpkgs.pkgs = pkgs; } ];
+          };
+      };
+      legacyPackages = lib.genAttrs lib.systems.flakeExposed (_: pkgs);
+    };
+    disko.nixosModules.disko = disko + "/module.nix";
+  };
+
   hostsOf = file: import (folder + "/read-hosts.nix") { inherit lib file; };
   layout = name: arguments: import (folder + "/disk-layouts/${name}.nix") arguments;
 }

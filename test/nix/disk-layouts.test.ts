@@ -122,6 +122,19 @@ if (typeof evaluator === 'string') {
     }
   });
 
+  test('the flake has a configuration for each machine of the file, and the program that installs it', async () => {
+    const shown = (await evaluateJson(
+      evaluator,
+      ask(`{
+        systems = lib.mapAttrs (_: c: c.config.system.build.toplevel.drvPath) d.flake.nixosConfigurations;
+        program = d.flake.packages.x86_64-linux.nixos-anywhere.drvPath;
+      }`),
+    )) as { systems: Record<string, string>; program: string };
+    assert.deepEqual(Object.keys(shown.systems), ['berth-1', 'berth-2']);
+    for (const system of Object.values(shown.systems)) assert.match(system, /\.drv$/);
+    assert.match(shown.program, /-nixos-anywhere-1\.\d+\.\d+\.drv$/);
+  });
+
   test('a first boot that nobody could log in to is refused', async () => {
     const question = ask(
       `(d.firstBoot [ (d.layout "single-disk" { devices = [ "/dev/a" ]; firmware = "uefi"; }) ]).system.build.toplevel.drvPath`,

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { exitStatus, HostctlFailure } from './failure.ts';
 import { action, type Host } from './open-host.ts';
 import type { Report } from './output.ts';
+import { readSoftening } from './softened-until.ts';
 
 /** `hostctl pull`: the checkout moves forward to its upstream; never merges, never discards work. */
 export function addPull(program: Command): void {
@@ -11,9 +12,18 @@ export function addPull(program: Command): void {
     .action(action({ kind: 'changes', run: pullConfiguration }));
 }
 
-/** @throws HostctlFailure `refused` when the checkout has uncommitted changes, `failed` when it cannot move forward. */
+/** @throws HostctlFailure `refused` when the checkout has uncommitted changes or is softened, `failed` when it cannot move forward. */
 export async function pullConfiguration(host: Host): Promise<Report> {
-  const { checkout } = host.settings;
+  const { checkout, stateDirectory } = host.settings;
+  const softening = readSoftening(stateDirectory);
+  if (softening) {
+    // git runs programs that a checkout's own files name: as root that may only be a checkout which root alone writes.
+    throw new HostctlFailure(
+      exitStatus.refused,
+      `${softening.user} may edit ${checkout} until ${softening.until.toISOString()}`,
+      'Pull as that user, or close the checkout first with `hostctl harden`.',
+    );
+  }
   const status = await host.runner.ask(['git', '-C', checkout, 'status', '--porcelain']);
   if (status.status !== 0) {
     throw new HostctlFailure(

@@ -71,6 +71,9 @@ test('soften is for one user and a while; maintain hardens again afterwards', ()
   const { username } = userInfo();
   const softened = host.hostctl('soften', '--user', username, '--hours', '1');
   assert.equal(softened.status, 0, softened.stderr);
+  const pull = host.hostctl('pull');
+  assert.equal(pull.status, 3, 'root runs no git in a checkout that somebody else writes');
+  assert.match(String(pull.json['hint']), /hostctl harden/);
   assert.doesNotMatch(String(host.hostctl('maintain').json['summary']), /harden/);
   writeFileSync(
     join(host.state, 'softened.json'),
