@@ -153,7 +153,17 @@ async function ensureRole(pool: Pool, mark: string, { name, password }: PreviewD
     } else {
       throw new OperatorError('DATABASE_FAILED', `The server already has a role ${name} that is not ours.`);
     }
+    if (await mustJoinRoles(client)) await client.query(`grant ${role} to current_user`);
   });
+}
+
+/** Up to PostgreSQL 15 nothing makes an operator that is no superuser a member of the roles it makes, and it needs to be to give them databases. */
+async function mustJoinRoles(client: Pick<Pool, 'query'>): Promise<boolean> {
+  const { rowCount } = await client.query(
+    `select from pg_roles
+     where rolname = current_user and not rolsuper and current_setting('server_version_num')::int < 160000`,
+  );
+  return rowCount === 1;
 }
 
 async function refuseForeignDatabase(client: Pick<Pool, 'query'>, name: DatabaseName): Promise<void> {

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { test } from 'node:test';
+import { eventually, host, hostd, hostStatus, startHostd } from './a-host-runtime.ts';
+import {
+  anOperator,
+  askCaddy,
+  operatorLog,
+  preview,
+  shopAt,
+  shows,
+  startOperator,
+  startProbes,
+  token,
+} from './an-operator.ts';
+
+const shop = 'shop-1.preview.test';
+
+/** What a preview may leave on the host. Mirrors and closures are the host's own and stay. */
+function traces(): Record<string, unknown> {
+  const list = (path: string) => (existsSync(path) ? readdirSync(path).toSorted() : []);
+  const psql = (query: string) => host('psql', '-XAtU', 'postgres', '-c', query);
+  return {
+    confs: list('/etc/nixos-containers'),
+    roots: list('/var/lib/nixos-containers'),
+    profiles: list('/nix/var/nix/profiles/per-container'),
+    staged: list('/var/lib/berth/instances'),
+    links: list('/sys/class/net'),
+    routes: list('/etc/caddy/previews'),
+    elements: host('nft', 'list', 'map', 'inet', 'berth', 'own_addresses').match(/"ve-[^}]*/g) ?? [],
+    answers: host('nft', 'list', 'map', 'inet', 'berth_answers', 'answers').match(/elements[^}]*/g) ?? [],
+    databases: psql("select datname from pg_database where datname like 'preview_%'"),
+    roles: psql("select rolname from pg_roles where rolname like 'preview_%'"),
+    machines: host('machinectl', 'list', '--no-legend'),
+  };
+}
+
+test('a pull request lives: opened, updated without a lost request, rolled back, closed, and nothing is left', async (t) => {
+  const github = await anOperator(t);
+  const repository = await github.addRepository('acme/shop', shopAt('0'));
+  const clean = traces();
+  await repository.commit('feature', shopAt('1'), 'One');
+  const pull = await repository.openPullRequest({ head: 'feature' });
+  await shows(shop, 'version 1');
+  assert.equal((await askCaddy(shop, '/visits')).text, '1\n');
+  await eventually(() => pull.comments.some((comment) => comment.body.includes(shop)), 'the comment names the URL');
+  assert.match(await preview('list'), /shop-1/);
+
+  let asked = 0;
+  const failures: string[] = [];
+  const over = new AbortController();
+  const load = Array.from({ length: 4 }, async () => {
+    while (!over.signal.aborted) {
+      asked += 1;
+      const answer = await askCaddy(shop).catch((error: unknown) => ({ status: 0, text: String(error) }));
+      if (!/^version \d$/.test(answer.text)) failures.push(`${answer.status} ${answer.text}`);
+    }
+  });
+  try {
+    await pull.push(shopAt('2'));
+    await shows(shop, 'version 2');
+  } finally {
+    over.abort();
+    await Promise.all(load);
+  }
+  assert.deepEqual(failures, [], `${failures.length} of ${asked} requests failed during the update`);
+  console.log(`update: 0 of ${asked} requests failed`);
+  assert.equal((await askCaddy(shop, '/visits')).text, '2\n', 'the database is the same one');
+
+  await preview('rollback', 'shop-1');
+  await shows(shop, 'version 1');
+  await pull.push(shopAt('3'));
+  await shows(shop, 'version 3');
+  assert.match(await preview('logs', 'shop-1'), /web|Started|./);
+
+  await pull.close();
+  await eventually(async () => !(await preview('list', '--json')).includes('shop-1'), 'the preview is gone');
+  await eventually(() => JSON.stringify(traces()) === JSON.stringify(clean), 'no trace').catch(() => undefined);
+  assert.deepEqual(traces(), clean);
+  // The token is nobody's but the operator's: no log of the host has it.
+  assert.equal(host('journalctl', '--no-pager').includes(token), false);
+  assert.equal(operatorLog(2_000).includes(token), false);
+});
+
+test('the operator and hostd can be killed at any time: previews go on, and are taken up again', async (t) => {
+  const github = await anOperator(t);
+  const repository = await github.addRepository('acme/shop', shopAt('0'));
+  await repository.commit('feature', shopAt('1'), 'One');
+  const pull = await repository.openPullRequest({ head: 'feature' });
+  await shows(shop, 'version 1');
+  const stopProbes = await startProbes(shop);
+  try {
+    for (let round = 0; round < 5; round += 1) {
+      host('systemctl', 'kill', '--signal=SIGKILL', 'berth-operator', 'berth-hostd');
+      await eventually(() => hostStatus('systemctl', 'status', 'berth-operator') !== 0, 'the operator is gone');
+      startHostd();
+      startOperator();
+    }
+  } catch (error) {
+    await stopProbes();
+    throw error;
+  }
+  const { asked, failed } = await stopProbes();
+  console.log(`5 kills of operator and hostd: ${failed} of ${asked} probes failed`);
+  assert.equal(failed, 0, `${failed} of ${asked} probes failed`);
+  await pull.push(shopAt('2'));
+  await shows(shop, 'version 2');
+
+  // Somebody stops the container by hand: the next look brings it back, without a build.
+  const [answer] = await hostd.ask({ verb: 'list-answers' });
+  host('systemctl', 'stop', `container@${answer?.name ?? ''}`);
+  await preview('update', 'shop-1');
+  await shows(shop, 'version 2');
+  await pull.close();
+  await eventually(async () => !(await preview('list', '--json')).includes('shop-1'), 'the preview is gone');
+});
