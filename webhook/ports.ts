@@ -146,6 +146,7 @@ export interface PreviewStore {
   claimHosts(lock: PreviewLock, labels: readonly HostLabel[]): Promise<void>;
   /** A new instance with the next slot of the host's counter. Throws SLOTS_EXHAUSTED. */
   createInstance(lock: PreviewLock, revision: Revision): Promise<InstanceRecord>;
+  /** Saves these facts and leaves the others; timings are added to those that are there. */
   saveInstance(lock: PreviewLock, name: InstanceName, facts: InstanceFacts): Promise<void>;
   /** One transaction: `name` answers from now on, the one before is retired. */
   saveSwitch(lock: PreviewLock, name: InstanceName, at: Date): Promise<void>;
@@ -361,7 +362,7 @@ export interface JobHandlers {
 
 export interface JobWorker {
   /**
-   * Works off jobs until stopped: one at a time per key, `concurrency` in all. A job whose process died is picked up again in about a
+   * Works off jobs until stopped: one at a time per key, `concurrency` previews in all; reports and the sweep do not count. A job whose process died is picked up again in about a
    * second by whoever is alive. `stop` aborts what runs, waits for it and gives it back.
    */
   start(handlers: JobHandlers, options: { concurrency: number }): Promise<{ stop(): Promise<void> }>;

@@ -130,7 +130,7 @@ function reports({ github, faults }: Shared, process: SimulatedProcess): Reports
 
 function store({ state, faults }: Shared, process: SimulatedProcess): PreviewStore {
   const held = (lock: PreviewLock): PreviewKey => {
-    if (state.locks.get(keyText(lock.key)) !== process.id) throw new OperatorError('INTERNAL', 'The lock is not held.');
+    if (state.locks.get(keyText(lock.key))?.lock !== lock) throw new OperatorError('INTERNAL', 'The lock is not held.');
     return lock.key;
   };
   return {
@@ -138,13 +138,14 @@ function store({ state, faults }: Shared, process: SimulatedProcess): PreviewSto
       faults.read(process, () => {
         const text = keyText(key);
         if (state.locks.has(text)) return null;
-        state.locks.set(text, process.id);
-        return {
+        const lock: PreviewLock = {
           key,
           async [Symbol.asyncDispose]() {
-            if (process.alive && state.locks.get(text) === process.id) state.locks.delete(text);
+            if (process.alive && state.locks.get(text)?.lock === lock) state.locks.delete(text);
           },
         };
+        state.locks.set(text, { lock, process: process.id });
+        return lock;
       }),
     load: (key) => faults.read(process, () => copyOf(state.previews.get(keyText(key)))),
     loadBySlug: (slug) =>

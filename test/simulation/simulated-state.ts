@@ -14,7 +14,7 @@ import {
   type Revision,
 } from '../../webhook/core/pull-request.ts';
 import { nextSlot, type AddressPool } from '../../webhook/core/slots.ts';
-import type { Acceptance, ReportRecord } from '../../webhook/ports.ts';
+import type { Acceptance, PreviewLock, ReportRecord } from '../../webhook/ports.ts';
 
 /** One row of the queue. `revision` is bumped when a waiting job is asked for again. */
 export interface SimulatedJob {
@@ -38,8 +38,8 @@ export class SimulatedState {
   readonly reports = new Map<string, ReportRecord>();
   readonly deliveries = new Set<string>();
   readonly jobs = new Map<number, SimulatedJob>();
-  /** Preview → process that holds its lock. */
-  readonly locks = new Map<string, number>();
+  /** Preview → the lock that is in force, and the process that holds it. */
+  readonly locks = new Map<string, { readonly lock: PreviewLock; readonly process: number }>();
   /** Called after each change of the queue. */
   onJobs: () => void = () => undefined;
 
@@ -160,12 +160,16 @@ export class SimulatedState {
 
   saveInstance(key: PreviewKey, name: InstanceName, facts: InstanceFacts): void {
     const row = this.row(key);
-    row.instances = row.instances.map((instance) => (instance.name === name ? { ...instance, ...facts } : instance));
+    row.instances = row.instances.map((instance) => {
+      if (instance.name !== name) return instance;
+      return { ...instance, ...facts, timings: { ...instance.timings, ...facts.timings } };
+    });
   }
 
   saveSwitch(key: PreviewKey, name: InstanceName, at: Date): void {
     const row = this.row(key);
     const before = row.answering;
+    if (before === name) return;
     row.answering = name;
     row.instances = row.instances.map((instance) => {
       if (instance.name === name) return { ...instance, routedAt: at, retiredAt: null };
@@ -220,6 +224,15 @@ export class SimulatedState {
     return best;
   }
 
+  /** When the next waiting job becomes due; null when none does. */
+  nextDueMs(nowMs: number): number | null {
+    let next: number | null = null;
+    for (const job of this.jobs.values()) {
+      if (job.lockedBy === null && job.runAtMs > nowMs) next = Math.min(next ?? Infinity, job.runAtMs);
+    }
+    return next;
+  }
+
   finishJob(job: SimulatedJob): void {
     this.jobs.delete(job.id);
     this.onJobs();
@@ -233,7 +246,7 @@ export class SimulatedState {
 
   /** What the liveness reaper does for a process whose advisory lock is gone. */
   releaseLocksOf(process: number): void {
-    for (const [key, owner] of this.locks) if (owner === process) this.locks.delete(key);
+    for (const [key, held] of this.locks) if (held.process === process) this.locks.delete(key);
   }
 
   /** Jobs of a dead process are free again. One that a follow-up has replaced is not done twice. */

@@ -1,6 +1,5 @@
 /** One simulated world: GitHub, a host, the state, and the operator processes that come and go. */
 import { SWEEP_INTERVAL_MS } from '../../webhook/core/limits.ts';
-import { backoffMs } from '../../webhook/core/outcome.ts';
 import type { Policy } from '../../webhook/core/policy.ts';
 import { isAllowedRepository } from '../../webhook/core/policy.ts';
 import { phaseOf } from '../../webhook/core/preview.ts';
@@ -8,14 +7,14 @@ import { keyText, type PullRequestEvent, type Sha } from '../../webhook/core/pul
 import { parsePool, type AddressPool } from '../../webhook/core/slots.ts';
 import { acceptEvent } from '../../webhook/http/webhook-route.ts';
 import { jobHandlers } from '../../webhook/jobs/handlers.ts';
-import type { JobHandlers } from '../../webhook/ports.ts';
 import { CRASH_POINTS, Faults, NO_FAULTS, SimulatedProcess, type FaultKind } from './faults.ts';
 import { REPOSITORIES, type History, type HistoryEvent } from './history.ts';
 import { SeededRandom } from './random.ts';
 import { SimulatedGitHub, type SimulatedPull, type SimulatedRepository } from './simulated-github.ts';
 import { SimulatedHost } from './simulated-host.ts';
 import { NO_LOG, simulatedOperator, type Shared } from './simulated-operator.ts';
-import { SimulatedState, type SimulatedJob } from './simulated-state.ts';
+import { SimulatedState } from './simulated-state.ts';
+import { SimulatedWorkers } from './simulated-worker.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
 /** Jobs that one process runs at a time. */
@@ -35,10 +34,8 @@ interface Delivery {
 
 interface Running {
   readonly process: SimulatedProcess;
-  readonly handlers: JobHandlers;
   readonly shutdown: AbortController;
   readonly policy: Policy;
-  jobs: number;
 }
 
 export class World implements Shared {
@@ -64,6 +61,7 @@ export class World implements Shared {
 
   readonly #kinds: ReadonlySet<FaultKind>;
   readonly #sweeps: boolean;
+  readonly #workers: SimulatedWorkers;
   readonly #running = new Map<number, Running>();
   #processIds = 0;
   #deliveries = 0;
@@ -79,7 +77,7 @@ export class World implements Shared {
     if (pool === null) throw new Error('the pool of the simulation is not a pool');
     this.pool = pool;
     this.state = new SimulatedState(pool, () => this.clock.now());
-    this.state.onJobs = () => this.clock.at(1, () => this.#pump());
+    this.#workers = new SimulatedWorkers(this.clock, this.faults, this.state);
     this.host.apps = this.github.apps;
     for (const { id, name } of REPOSITORIES) this.github.addRepository(id, name);
     this.faults.onCrash = (process, point) => this.#say(`operator ${process.id} dies at ${point}`);
@@ -152,16 +150,12 @@ export class World implements Shared {
     const process = new SimulatedProcess(this.#processIds, (dead) => this.#onDeath(dead));
     const policy = this.policy();
     const op = simulatedOperator(this, process, policy);
-    this.#running.set(process.id, {
-      process,
-      handlers: jobHandlers(op, { sweepIntervalMs: SWEEP_INTERVAL_MS }),
-      shutdown: new AbortController(),
-      policy,
-      jobs: 0,
-    });
+    const shutdown = new AbortController();
+    this.#running.set(process.id, { process, shutdown, policy });
+    const handlers = jobHandlers(op, { sweepIntervalMs: SWEEP_INTERVAL_MS });
+    this.#workers.start({ process, handlers, shutdown: shutdown.signal, concurrency: CONCURRENCY });
     // Start-up sweeps, as main does.
     if (this.#sweeps) this.state.addJob('sweep', null, this.clock.now().getTime());
-    this.clock.at(0, () => this.#pump());
   }
 
   #onDeath(process: SimulatedProcess): void {
@@ -175,38 +169,6 @@ export class World implements Shared {
   #restartAll(): void {
     for (const { process } of this.#running.values()) process.kill();
     this.startOperator();
-  }
-
-  // ── Jobs ──
-
-  #pump(): void {
-    const nowMs = this.clock.now().getTime();
-    for (const running of this.#running.values()) {
-      while (running.jobs < CONCURRENCY && !running.shutdown.signal.aborted) {
-        const job = this.state.claimJob(running.process.id, nowMs);
-        if (job === null) break;
-        void this.#work(running, job);
-      }
-    }
-    let next = Infinity;
-    for (const job of this.state.jobs.values())
-      if (job.lockedBy === null && job.runAtMs > nowMs) next = Math.min(next, job.runAtMs);
-    if (next !== Infinity) this.clock.at(next - nowMs, () => this.#pump());
-  }
-
-  async #work(running: Running, job: SimulatedJob): Promise<void> {
-    running.jobs += 1;
-    const { process, handlers, shutdown } = running;
-    try {
-      if (job.task === 'sweep') await handlers.sweep(shutdown.signal);
-      else if (job.key !== null) await handlers[job.task](job.key, shutdown.signal);
-      await this.faults.effect(process, 'jobs.finish', () => this.state.finishJob(job));
-    } catch {
-      if (process.alive) this.state.askAgain(job, this.clock.now().getTime() + backoffMs(job.attempts));
-    } finally {
-      running.jobs -= 1;
-      if (process.alive) this.clock.at(0, () => this.#pump());
-    }
   }
 
   // ── What happens ──

@@ -125,6 +125,5 @@ async function saveTimings(run: Run, before: PreviewRecord): Promise<void> {
   if (desired.kind !== 'present' || targetInstance(before, desired.revision)?.routedAt != null) return;
   const record = await run.op.store.load(run.lock.key);
   const instance = record === null ? null : targetInstance(record, desired.revision);
-  if (instance !== null)
-    await run.op.store.saveInstance(run.lock, instance.name, { timings: { ...instance.timings, ...run.timings } });
+  if (instance !== null) await run.op.store.saveInstance(run.lock, instance.name, { timings: run.timings });
 }
