@@ -48,7 +48,9 @@ function countedIn(lines: readonly string[]): string[] {
   try {
     writeFileSync(join(folder, 'filter.conf'), golden('fail2ban/berth-webhook.conf'));
     writeFileSync(join(folder, 'webhook.log'), `${lines.join('\n')}\n`);
-    const ran = spawnSync(program, ['--out', 'ip', join(folder, 'webhook.log'), join(folder, 'filter.conf')], { encoding: 'utf8' });
+    const ran = spawnSync(program, ['--out', 'ip', join(folder, 'webhook.log'), join(folder, 'filter.conf')], {
+      encoding: 'utf8',
+    });
     assert.equal(ran.status, 0, ran.stderr);
     return ran.stdout.split('\n').filter((line) => line !== '');
   } finally {

@@ -1,14 +1,22 @@
 import { strict as assert } from 'node:assert';
 import { after, before, describe, test } from 'node:test';
 import type { Client } from 'pg';
+import { openAppDatabases } from '../../webhook/adapters/postgres/app-databases.ts';
+import { APP_DATABASE_CONNECTIONS_MAX } from '../../webhook/core/limits.ts';
+import { parseDatabaseName } from '../../webhook/core/names.ts';
+import { aLog } from '../support/a-gateway.ts';
 import { serverPrograms, startRenderedPostgres, type RenderedPostgres } from './support/rendered-postgres.ts';
 
 /**
  * Promise S11 on the configuration that a host renders: a preview's role sees its own database only and cannot take the
- * others' connections. Roles and databases are made by the operator's role, the way server-config/modules/database/README.md says.
+ * others' connections. Roles and databases are made by the operator's own adapter, logged in as a host's operator is.
  */
-const tenants = Array.from({ length: 20 }, (_, n) => `preview_shop_${n + 1}`);
-const connectionsOfOne = 20;
+const aDatabase = (n: number) => {
+  const name = parseDatabaseName(`preview_shop_${n}`);
+  assert.ok(name);
+  return name;
+};
+const tenants = Array.from({ length: 20 }, (_, n) => aDatabase(n + 1));
 
 const found = serverPrograms();
 if (found.length === 0) {
@@ -21,13 +29,14 @@ for (const programs of found)
 
 function tenantTests(programs: string): void {
   let postgres: RenderedPostgres;
+  let databases: Awaited<ReturnType<typeof openAppDatabases>>;
   before(async () => {
     postgres = await startRenderedPostgres(programs);
-    await usingClient(postgres.local({ user: 'berth', database: 'berth' }), async (operator) => {
-      for (const name of tenants) await makeTenant(operator, name);
-    });
+    databases = await openAppDatabases({ url: postgres.operatorUrl, appHost: null, appPort: 5432, log: aLog() });
+    for (const name of tenants) await databases.ensure({ name, password: passwordOf(name) });
   });
   after(async () => {
+    await databases.close();
     await postgres[Symbol.asyncDispose]();
   });
 
@@ -95,8 +104,8 @@ function tenantTests(programs: string): void {
           () => (refused += 1),
         );
       }
-      assert.equal(held.length, connectionsOfOne);
-      assert.equal(refused, 100 - connectionsOfOne);
+      assert.equal(held.length, APP_DATABASE_CONNECTIONS_MAX);
+      assert.equal(refused, 100 - APP_DATABASE_CONNECTIONS_MAX);
       assert.equal(await canConnect(as(other)), true);
     } finally {
       await Promise.all(held.map((client) => client.end()));
@@ -147,29 +156,17 @@ function tenantTests(programs: string): void {
   });
 
   test('the operator can take a tenant away again, while it is connected', async () => {
-    const user = String(tenants.at(-1));
+    const user = tenants.at(-1) ?? aDatabase(0);
     const connected = as(user);
     connected.on('error', () => undefined);
     await connected.connect();
-    await usingClient(postgres.local({ user: 'berth', database: 'berth' }), async (operator) => {
-      await operator.query(`DROP DATABASE ${user} WITH (FORCE)`);
-      await operator.query(`DROP ROLE ${user}`);
-    });
+    await databases.remove(user);
     assert.equal(await canConnect(as(user)), false);
     await connected.end().catch(() => undefined);
   });
 }
 
 const passwordOf = (user: string) => `of-${user}`;
-
-async function makeTenant(operator: Client, name: string): Promise<void> {
-  const limits = `LOGIN CONNECTION LIMIT ${connectionsOfOne} PASSWORD '${passwordOf(name)}' IN ROLE berth_tenants`;
-  await operator.query(`CREATE ROLE ${name} ${limits}`);
-  // PostgreSQL 15 wants the maker to be a member of the role that it gives a database to; later ones grant that by themselves.
-  await operator.query(`GRANT ${name} TO berth`);
-  await operator.query(`CREATE DATABASE ${name} OWNER ${name}`);
-  await operator.query(`REVOKE ALL ON DATABASE ${name} FROM PUBLIC`);
-}
 
 async function usingClient(client: Client, use: (client: Client) => Promise<void>): Promise<void> {
   await client.connect();

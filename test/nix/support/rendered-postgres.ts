@@ -19,6 +19,8 @@ export interface RenderedPostgres extends AsyncDisposable {
   tcp(login: { user: string; database: string; password?: string; from?: string }): Client;
   /** Over the unix socket, as the system user that runs the test. */
   local(login: { user: string; database: string }): Client;
+  /** As the operator connects: over the unix socket, as its own role. */
+  readonly operatorUrl: string;
   /** The server's log so far. */
   log(): string;
 }
@@ -69,6 +71,7 @@ export async function startRenderedPostgres(programs: string): Promise<RenderedP
     );
     return {
       version,
+      operatorUrl: `postgresql:///berth?host=${sockets}&port=${port}&user=berth`,
       local,
       tcp: ({ from = insideTheRange, ...login }) =>
         new Client({ ...login, host: '127.0.0.1', port, stream: () => socketFrom(from) }),

@@ -129,10 +129,6 @@ async function ensureRole(pool: Pool, mark: string, { name, password }: PreviewD
   const role = escapeIdentifier(name);
   const verifier = escapeLiteral(await scramVerifier(password));
   await inTransaction(pool, async (client) => {
-    // From PostgreSQL 16 on a role that makes another may not give it a database unless it grants it to itself.
-    await client.query(
-      `select set_config('createrole_self_grant', 'set, inherit', true) where current_setting('server_version_num')::int >= 160000`,
-    );
     const [found] = await rowsOf<{ mark: string | null }>(
       client,
       `select shobj_description(oid, 'pg_authid') as mark from pg_roles where rolname = $1`,
@@ -146,6 +142,8 @@ async function ensureRole(pool: Pool, mark: string, { name, password }: PreviewD
       );
       await client.query(`comment on role ${role} is ${escapeLiteral(mark)}`);
       await client.query(`grant ${TENANTS_ROLE} to ${role}`);
+      // Who makes a role is not thereby its member (15), or may not act for it (16 on), and could not give it a database.
+      await client.query(`grant ${role} to current_user`);
     } else if (found.mark === mark) {
       await client.query(
         `alter role ${role} login connection limit ${APP_DATABASE_CONNECTIONS_MAX} password ${verifier}`,
