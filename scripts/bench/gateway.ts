@@ -7,7 +7,6 @@
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { cpus, loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
 import { execa } from 'execa';
 import { hostLabelOf, instanceNameOf, parseSlug } from '../../webhook/core/names.ts';
@@ -15,6 +14,7 @@ import type { PreviewRoute } from '../../webhook/ports.ts';
 import { startSteadyLoad } from '../demo/steady-load.ts';
 import { aCaddy, type Caddy } from './gateway/caddy.ts';
 import type { Change } from './gateway/door.ts';
+import { median, printMeasured, type BenchRow } from './report.ts';
 
 const ROUNDS = 5;
 const ROUND_SECONDS = 2;
@@ -24,42 +24,24 @@ const MANY = 5_000;
 const SWITCHES = 50;
 const REQUESTS_PER_SECOND = 1_000;
 
-interface Row {
-  readonly subject: string;
-  readonly [figure: string]: string | number;
-}
-
 /** Measures and prints: JSON `{bench, machine, rows}` or a table. */
 export async function run({ json }: { json: boolean }): Promise<void> {
-  const loadBefore = loadavg()[0] ?? 0;
-  await using app = await aChild('app');
-  await using next = await aChild('app');
-  await using few = await aChild('door');
-  await using many = await aChild('door');
-  await fill(few, FEW, app.port);
-  await fill(many, MANY, app.port);
-  await using caddyFew = await aCaddy(FEW, app.port);
-  await using caddyMany = await aCaddy(MANY, app.port);
-  const rows = [
-    ...(await rates({ app, few, many, caddyFew, caddyMany })),
-    ...(await changes(few, FEW, [app, next])),
-    ...(await changes(many, MANY, [app, next])),
-  ];
-  const machine = {
-    cpu: cpus()[0]?.model ?? 'unknown',
-    cores: cpus().length,
-    node: process.version,
-    caddy: caddyFew?.version ?? 'none',
-    loadBefore,
-    loadAfter: loadavg()[0] ?? 0,
-  };
-  if (json) console.log(JSON.stringify({ bench: 'gateway', machine, rows }, null, 2));
-  else {
-    console.log(
-      `gateway, ${machine.cores} × ${machine.cpu}, node ${machine.node}, load ${loadBefore.toFixed(1)} before`,
-    );
-    console.table(Object.fromEntries(rows.map(({ subject, ...figures }) => [subject, figures])));
-  }
+  await printMeasured(json, async () => {
+    await using app = await aChild('app');
+    await using next = await aChild('app');
+    await using few = await aChild('door');
+    await using many = await aChild('door');
+    await fill(few, FEW, app.port);
+    await fill(many, MANY, app.port);
+    await using caddyFew = await aCaddy(FEW, app.port);
+    await using caddyMany = await aCaddy(MANY, app.port);
+    const rows = [
+      ...(await rates({ app, few, many, caddyFew, caddyMany })),
+      ...(await changes(few, FEW, [app, next])),
+      ...(await changes(many, MANY, [app, next])),
+    ];
+    return { bench: 'gateway', rounds: ROUNDS, rows, machine: { caddy: caddyFew?.version ?? 'none' } };
+  });
 }
 
 interface Child extends AsyncDisposable {
@@ -110,7 +92,7 @@ interface Doors {
   readonly caddyMany: Caddy | null;
 }
 
-async function rates({ app, few, many, caddyFew, caddyMany }: Doors): Promise<Row[]> {
+async function rates({ app, few, many, caddyFew, caddyMany }: Doors): Promise<BenchRow[]> {
   const asked = (subject: string, previews: number, number: number, door: { port: number } | null) =>
     door === null
       ? []
@@ -171,7 +153,7 @@ async function loaded(port: number, host: string): Promise<Load> {
 }
 
 /** Switches the preview that carries the load, then creates and closes others beside it. */
-async function changes(door: Child, previews: number, apps: readonly Child[]): Promise<Row[]> {
+async function changes(door: Child, previews: number, apps: readonly Child[]): Promise<BenchRow[]> {
   const load = startSteadyLoad({ port: door.port, host: 'shop-1.localhost', path: '/' }, REQUESTS_PER_SECOND);
   const took: Record<'switch' | 'create' | 'close', number[]> = { switch: [], create: [], close: [] };
   for (let count = 1; count <= SWITCHES; count += 1) {
@@ -193,8 +175,6 @@ async function changes(door: Child, previews: number, apps: readonly Child[]): P
     failed,
   }));
 }
-
-const median = (all: readonly number[]): number => quantile(all, 0.5);
 
 function quantile(all: readonly number[], part: number): number {
   return all.toSorted((a, b) => a - b)[Math.min(all.length - 1, Math.floor(all.length * part))] ?? Number.NaN;
