@@ -11,7 +11,7 @@ in
     }
     {
       assertion = cfg.operatorRole != cfg.tenantsRole;
-      message = "berth.database.operatorRole and tenantsRole are both \"${cfg.operatorRole}\": every preview would be the operator. Give them different names.";
+      message = "berth.database.operatorRole is \"${cfg.operatorRole}\", the group of all previews: every preview would be the operator. Choose another name.";
     }
     {
       assertion = !(lib.elem cfg.operatorRole [ "postgres" "template0" "template1" "public" ]);

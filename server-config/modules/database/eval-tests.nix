@@ -80,7 +80,7 @@ in
   "tenants who are the operator" = {
     modules = [
       on
-      { berth.database.tenantsRole = "berth"; }
+      { berth.database.operatorRole = "berth_tenants"; }
     ];
     refused = "every preview would be the operator";
   };

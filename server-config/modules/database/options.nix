@@ -17,6 +17,8 @@ in
     };
     tenantsRole = mkOption {
       type = identifier;
+      readOnly = true;
+      # The operator's own name for it (webhook/adapters/postgres/app-databases.ts).
       default = "berth_tenants";
       description = "Group role of which every preview's role is a member; only its members may log in over TCP, each to the database of its own name.";
     };

@@ -3,6 +3,9 @@ let
   inherit (config.berth.hardening) baseline;
   sshd = config.services.openssh;
   nix = config.nix.settings;
+  # GHSA-g948-229j-48j3 and its companions of June 2025: a build could become root. Fixed in 2.28.4.
+  oldestNix = "2.28.4";
+  ourNix = lib.getVersion config.nix.package;
 in
 {
   config.assertions = lib.mkIf config.berth.features.hardening [
@@ -31,6 +34,10 @@ in
     {
       assertion = nix.sandbox == true;
       message = "nix.settings.sandbox is not true: builds of previews' code would run unconfined. Remove the setting.";
+    }
+    {
+      assertion = lib.versionAtLeast ourNix oldestNix;
+      message = "nix.package is Nix ${ourNix}, older than ${oldestNix}: a build of a preview's code could become root. Remove the setting, or name a newer one.";
     }
     {
       assertion = lib.unique nix.trusted-users == [ "root" ];

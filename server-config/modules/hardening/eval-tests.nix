@@ -1,4 +1,4 @@
-{ lib, ... }:
+{ lib, pkgs, ... }:
 let
   hardened = {
     berth.features.hardening = true;
@@ -107,6 +107,13 @@ in
       { nix.settings.sandbox = false; }
     ];
     refused = "nix.settings.sandbox is not true";
+  };
+  "a Nix with known holes" = {
+    modules = [
+      hardened
+      { nix.package = pkgs.nix // { version = "2.18.1"; }; }
+    ];
+    refused = "nix.package is Nix 2.18.1, older than";
   };
   "a trusted builder" = {
     modules = [
