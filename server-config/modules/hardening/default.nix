@@ -7,6 +7,5 @@
     ./bans.nix
     ./kernel.nix
     ./nix-daemon.nix
-    ./baseline-report.nix
   ];
 }

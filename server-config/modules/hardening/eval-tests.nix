@@ -32,16 +32,6 @@ in
           "@wheel"
         ];
       };
-      baseline = {
-        actual = builtins.fromJSON config.environment.etc."berth/baseline.json".text;
-        equals = {
-          sshKeysOnly = true;
-          bans = true;
-          kernelSettings = true;
-          sudoWheelOnly = true;
-          nixDaemonClosed = true;
-        };
-      };
     };
   };
 
@@ -66,9 +56,9 @@ in
         actual = config.services.fail2ban.enable;
         equals = false;
       };
-      baseline = {
-        actual = config.environment.etc."berth/baseline.json".text;
-        contains = ''"bans":false'';
+      "what hostctl status says" = {
+        actual = (builtins.fromJSON config.environment.etc."berth/hostctl.json".text).optOuts.fail2ban;
+        equals = "berth.hardening.baseline.bans is off";
       };
     };
   };

@@ -17,7 +17,7 @@ in
     ];
     shows = config: {
       settings = {
-        actual = settingsOf config;
+        actual = removeAttrs (settingsOf config) [ "kernelSettings" ];
         equals = {
           checkout = "/etc/nixos";
           flake = "/etc/nixos/server-config";
@@ -34,6 +34,10 @@ in
             no-failed-units = "a test bed";
           };
         };
+      };
+      "kernel settings that status looks for" = {
+        actual = (settingsOf config).kernelSettings."kernel.dmesg_restrict";
+        equals = 1;
       };
       maintenance = {
         actual = config.systemd.units."berth-maintain.service".text;

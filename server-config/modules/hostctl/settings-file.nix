@@ -13,6 +13,8 @@ let
       ssh-password-refused = reason "sshKeysOnly";
       root-by-key-only = reason "sshKeysOnly";
     }
+    // lib.optionalAttrs (!features.hardening || !baseline.kernelSettings) { kernel-settings = reason "kernelSettings"; }
+    // lib.optionalAttrs (!features.hardening || !baseline.sudoWheelOnly) { sudo-wheel-only = reason "sudoWheelOnly"; }
     // lib.optionalAttrs (!features.firewall) { firewall = "berth.features.firewall is off"; }
     // lib.optionalAttrs (!features.backup) { backup-recent = "berth.features.backup is off"; };
   reason =
@@ -34,6 +36,8 @@ in
         else
           null;
       openTcpPorts = lib.unique config.networking.firewall.allowedTCPPorts;
+      # As this host has them, which may be stricter than the baseline.
+      kernelSettings = builtins.intersectAttrs (lib.importJSON ../hardening/kernel-settings.json) config.boot.kernel.sysctl;
       optOuts = fromHardening // cfg.optOuts;
     };
   };

@@ -1,4 +1,5 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { lastSuccess } from './backup.ts';
 import { deviationsFrom } from './configuration-tree.ts';
 import { currentOwner } from './harden.ts';
@@ -36,6 +37,20 @@ const checks: Readonly<Record<string, Check>> = {
   },
   firewall: async (host) => unitActive(host, 'nftables.service'),
   fail2ban: async (host) => unitActive(host, 'fail2ban.service'),
+  'kernel-settings': async (host) => {
+    const other = Object.entries(host.settings.kernelSettings)
+      .map(([name, wanted]) => ({ name, wanted, found: kernelSetting(host, name) }))
+      .filter(({ wanted, found }) => found !== String(wanted))
+      .map(({ name, wanted, found }) => `${name} is ${found}, not ${wanted}`);
+    const count = Object.keys(host.settings.kernelSettings).length;
+    return { held: other.length === 0, why: other.join('; ') || `${count} as configured` };
+  },
+  'sudo-wheel-only': async (host) => {
+    const { sudo } = host.settings;
+    if (!existsSync(sudo)) return { held: true, why: 'there is no sudo' };
+    const byOthers = (statSync(sudo).mode & 0o001) !== 0;
+    return { held: !byOthers, why: byOthers ? `every user may run ${sudo}` : `only its group may run ${sudo}` };
+  },
   'nix-users-restricted': async (host) => {
     const shown = await host.runner.ask(['nix', 'config', 'show', 'allowed-users']);
     const users = shown.stdout.trim();
@@ -110,6 +125,15 @@ async function openTcpPorts(host: Host): Promise<number[]> {
     .filter((address) => address !== '' && !/^(127\.|\[::1\]|\[::ffff:127\.)/.test(address))
     .map((address) => Number(address.slice(address.lastIndexOf(':') + 1)));
   return [...new Set(ports)].sort((a, b) => a - b);
+}
+
+/** What the running kernel has, as text; `missing` where it knows no such setting. */
+function kernelSetting(host: Host, name: string): string {
+  try {
+    return readFileSync(join(host.settings.procSys, ...name.split('.')), 'utf8').trim();
+  } catch {
+    return 'missing';
+  }
 }
 
 async function unitActive(host: Host, unit: string): Promise<{ held: boolean; why: string }> {

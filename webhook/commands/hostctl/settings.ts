@@ -46,6 +46,11 @@ const schema = z.strictObject({
     .nullable()
     .default(null),
   openTcpPorts: z.array(z.int().min(1).max(65535)).default([22, 80, 443]),
+  kernelSettings: z
+    .record(z.string().regex(/^[a-z0-9_]+(\.[A-Za-z0-9_-]+)+$/, 'must be a sysctl’s name'), z.int())
+    .default({}),
+  procSys: absolutePath.default('/proc/sys'),
+  sudo: absolutePath.default('/run/wrappers/bin/sudo'),
   optOuts: z.record(z.string(), z.string().min(1)).default({}),
 });
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { chmodSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { AHost } from '../../../support/a-host.ts';
 
@@ -19,6 +19,20 @@ function healthyHost(): AHost {
     ...host.settings,
     backup: { unit: 'restic-backups-berth.service', command: 'restic-berth', successMetric, staleAfterHours: 26 },
   };
+  host.settings = {
+    ...host.settings,
+    kernelSettings: { 'kernel.dmesg_restrict': 1, 'net.ipv4.conf.all.accept_redirects': 0 },
+    procSys: join(host.folder, 'proc-sys'),
+    sudo: join(host.folder, 'sudo'),
+  };
+  for (const [file, value] of [
+    ['kernel/dmesg_restrict', '1'],
+    ['net/ipv4/conf/all/accept_redirects', '0'],
+  ] as const) {
+    mkdirSync(dirname(join(host.folder, 'proc-sys', file)), { recursive: true });
+    writeFileSync(join(host.folder, 'proc-sys', file), `${value}\n`);
+  }
+  writeFileSync(join(host.folder, 'sudo'), '', { mode: 0o750 });
   // Lines as OpenSSH 9, iproute2 6 and systemd 252 print them.
   host.program(
     'sshd',
@@ -56,6 +70,9 @@ test('status names each broken item with what was seen', () => {
   );
   host.program('nix', 'echo "*"');
   chmodSync(host.checkout, 0o777);
+  chmodSync(join(host.folder, 'sudo'), 0o755);
+  writeFileSync(join(host.folder, 'proc-sys/kernel/dmesg_restrict'), '0\n');
+  rmSync(join(host.folder, 'proc-sys/net'), { recursive: true });
   host.settings = { ...host.settings, backup: null };
   const result = host.hostctl('status');
   assert.equal(result.status, 1);
@@ -66,6 +83,8 @@ test('status names each broken item with what was seen', () => {
     'open-ports': /unexpected: 5432/,
     firewall: /nftables\.service is inactive/,
     fail2ban: /fail2ban\.service is inactive/,
+    'kernel-settings': /kernel\.dmesg_restrict is 0, not 1; net\.ipv4\.conf\.all\.accept_redirects is missing, not 0/,
+    'sudo-wheel-only': /every user may run/,
     'nix-users-restricted': /allowed-users: \*/,
     'no-failed-units': /x\.service/,
     'configuration-hardened': /1 entries are open/,
