@@ -2,8 +2,8 @@
 import { test } from 'node:test';
 import { whyNoTestHost } from './requirements.ts';
 
-/** A test on a busy machine boots several hosts; a test that takes longer hangs. */
-const timeoutMs = 180_000;
+/** A file of tests inside a host takes up to a minute and a half on a quiet machine, several times that on a busy one; beyond this it hangs. */
+const timeoutMs = 400_000;
 
 /** Runs `body` when the machine can carry a test host. In CI a missing requirement fails the test instead of skipping it. */
 export function hostTest(name: string, body: () => Promise<void>): void {
