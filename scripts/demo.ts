@@ -173,6 +173,11 @@ async function stayUp(demo: Demo, databaseUrl: string): Promise<void> {
   }
 }
 
+/** Addresses that an operator of this machine, or another demonstration, hardly has. */
+function ownPool(): string {
+  return `127.${101 + (process.pid % 128)}.0.0/21`;
+}
+
 async function tell(once: boolean, port: number): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const directory = stack.adopt(await mkdtemp(join(tmpdir(), 'berth-demo-')), (path) =>
@@ -192,6 +197,7 @@ async function tell(once: boolean, port: number): Promise<void> {
         token: github.token,
         webhookSecret,
         gatewayPort: port,
+        pool: ownPool(),
       }),
     ),
     (each) => each.stop(),

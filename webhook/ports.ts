@@ -304,7 +304,8 @@ export interface HealthRequest {
 export interface Health {
   /**
    * Resolves when every upstream accepts connections and the main one has given a good answer. Throws NEVER_LISTENED or UNHEALTHY, after the
-   * timeout. `isCrashing` is asked between tries, so that a service that keeps ending is told apart (SERVICE_CRASHED).
+   * timeout. `isCrashing` says in a sentence which service keeps ending, or null; it is asked after each try, a good one too: then it
+   * throws SERVICE_CRASHED.
    */
   check(request: HealthRequest, isCrashing: () => Promise<string | null>, signal: AbortSignal): Promise<void>;
 }

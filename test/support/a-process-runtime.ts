@@ -19,7 +19,7 @@ const APPS = fileURLToPath(new URL('../fixtures/apps/', import.meta.url));
 
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silentLog };
 
-/** Slots differ between test files that run at the same time, and so do ports and addresses. */
+/** Slots differ between test files that run at the same time, and so do ports. */
 function someSlot(): number {
   return 1 + ((process.pid * 7 + Math.floor(Math.random() * 900)) % 1_000);
 }
@@ -28,7 +28,8 @@ export async function aProcessRuntime(t: TestContext, options: { useBubblewrap?:
   const directory = mkdtempSync(join(tmpdir(), 'berth-run-'));
   // As root and without a sandbox, apps run as users of their own and have to get there.
   chmodSync(directory, 0o711);
-  const pool = parsePool('127.100.0.0/21');
+  // Addresses differ between test files that run at the same time.
+  const pool = parsePool(`127.${101 + (process.pid % 128)}.0.0/21`);
   assert.ok(pool !== null);
   const path = process.env['PATH'] ?? '';
   const shell = localShell({ path, home: directory });

@@ -141,6 +141,9 @@ export async function start(op: Operator, work: BringUp): Promise<StepResult> {
   return DONE;
 }
 
+/** Restarts after which a service that does not run is said to crash: one may be a race with another service at start. */
+const CRASHES = 2;
+
 export async function checkHealth(
   op: Pick<Operator, 'store' | 'runtime' | 'routes' | 'health' | 'clock'>,
   work: BringUp,
@@ -152,7 +155,8 @@ export async function checkHealth(
   const main = mainUpstream(manifest, upstreams);
   const isCrashing = async () => {
     const services = (await op.runtime.observe(instance.name))?.services ?? [];
-    return services.find((service) => service.state !== 'running' && service.restarts >= 2)?.name ?? null;
+    const crashing = services.find((service) => service.state !== 'running' && service.restarts >= CRASHES);
+    return crashing === undefined ? null : `The service ${crashing.name} ended ${crashing.restarts + 1} times.`;
   };
   try {
     await op.health.check(

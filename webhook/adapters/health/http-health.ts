@@ -26,9 +26,9 @@ export function httpHealth(options: { readonly clock: Clock }): Health {
       for (;;) {
         signal.throwIfAborted();
         const fault = await look(request, signal);
+        const crashing = await isCrashing();
+        if (crashing !== null) throw new OperatorError('SERVICE_CRASHED', crashing);
         if (fault === null) return;
-        const crash = await isCrashing();
-        if (crash !== null) throw new OperatorError('SERVICE_CRASHED', crash);
         const waitedMs = clock.now().getTime() - since;
         if (waitedMs >= request.timeoutMs) throw await errorFrom(fault, request);
         const pauseMs = Math.min(PAUSE_MAX_MS, Math.max(PAUSE_MIN_MS, waitedMs / 8));

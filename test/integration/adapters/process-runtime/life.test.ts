@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -155,11 +157,26 @@ for (const useBubblewrap of [true, false]) {
     const spec = await place('hello-node');
     await Promise.all([runtime, runtime, other].map((each) => each.start(spec, signal)));
     await healthy(runtime, spec);
-    assert.equal(
-      processesMentioning('supervisor.ts').filter((each) => each.includes(`${spec.name}/run.json`)).length,
-      1,
-    );
+    // The one that came too late goes when it sees that.
+    const supervisors = () =>
+      processesMentioning('supervisor.ts').filter((each) => each.includes(`${spec.name}/run.json`));
+    await until(() => supervisors().length === 1, 'one supervisor is left');
     await runtime.start(spec, signal);
     assert.equal((await linesOf(runtime, spec)).length, 1);
   });
 }
+
+test('where somebody else listens on a service’s address, nothing is started: a stranger’s answer must not pass for the app’s', async (t) => {
+  const { runtime, place } = await aProcessRuntime(t);
+  const spec = await place('hello-node');
+  const upstream = runtime.upstreamsOf(spec)['3000'];
+  assert.ok(upstream !== undefined);
+  const stranger = createServer((_request, response) => response.end('not the app')).listen(
+    upstream.port,
+    upstream.address,
+  );
+  await once(stranger, 'listening');
+  t.after(() => stranger.close());
+  await assert.rejects(runtime.start(spec, signal), { code: 'RUNTIME_FAILED', message: /Something else listens on/ });
+  assert.equal((await runtime.observe(spec.name))?.running, false);
+});

@@ -15,6 +15,7 @@ import type { Upstreams } from '../../../core/preview.ts';
 import { PROCESS_FIRST_PORT, PROCESS_PORTS_PER_SLOT, PROCESS_SLOTS_MAX } from '../../../core/limits.ts';
 import { addressesOf, type AddressPool, type SlotAddresses } from '../../../core/slots.ts';
 import type { InstanceSpec, Log, ObservedInstance, Runtime, Shell } from '../../../ports.ts';
+import { refuseTakenPorts } from './free-ports.ts';
 import { hostPrograms, type HostPrograms } from './host-programs.ts';
 import { layoutOf } from './layout.ts';
 import { readLogs } from './log-reader.ts';
@@ -74,6 +75,13 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
 
   const start = async (spec: InstanceSpec, signal: AbortSignal): Promise<void> => {
     const at = layout(spec.name);
+    const isRunning = async () => (await observe(spec.name))?.running === true;
+    if (await isRunning()) return;
+    await endLeftovers(at);
+    await refuseTakenPorts(upstreamsOf(options.pool, spec)).catch(async (error: unknown) => {
+      // Another operator of ours was faster: what answers is the app.
+      if (!(await isRunning())) throw error;
+    });
     const sandbox = { programs, layout: at, uid: uidOf(spec.slot), limits: spec.manifest.limits };
     await prepare(options.shell, { ...sandbox, environment: spec.environment }, signal);
     const services = spec.manifest.services.map((service) => {

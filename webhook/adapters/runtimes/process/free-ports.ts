@@ -1,0 +1,29 @@
+import { connect } from 'node:net';
+import { OperatorError } from '../../../core/errors.ts';
+import type { Upstream, Upstreams } from '../../../core/preview.ts';
+
+/**
+ * Nobody answers where the services are about to listen. Otherwise the health check would be answered by a stranger (another operator on this
+ * machine, a process that somebody started by hand), and the preview called live on its word. Throws RUNTIME_FAILED naming the address.
+ * It connects instead of binding, so that two who look at the same time do not find each other.
+ */
+export async function refuseTakenPorts(upstreams: Upstreams): Promise<void> {
+  const all = Object.values(upstreams);
+  const taken = await Promise.all(all.map(isAnswered));
+  const { address, port } = all[taken.indexOf(true)] ?? {};
+  if (address === undefined) return;
+  throw new OperatorError(
+    'RUNTIME_FAILED',
+    `Something else listens on ${address}:${port}, where a service of this preview has to.`,
+    {
+      hint: 'Another operator on this machine uses the same addresses: give one of them another `runtime.pool`. It is tried again by itself.',
+    },
+  );
+}
+
+function isAnswered({ address, port }: Upstream): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = connect({ host: address, port }, () => resolve(true));
+  socket.on('error', () => resolve(false));
+  return promise.finally(() => socket.destroy());
+}
