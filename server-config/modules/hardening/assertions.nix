@@ -3,9 +3,23 @@ let
   inherit (config.berth.hardening) baseline;
   sshd = config.services.openssh;
   nix = config.nix.settings;
-  # GHSA-g948-229j-48j3 and its companions of June 2025: a build could become root. Fixed in 2.28.4.
-  oldestNix = "2.28.4";
+
+  # CVE-2026-44028 (May 2026): whoever may talk to the daemon could become root. The first fixed version of each branch
+  # (Nix, then Lix), which also have the fixes before it; older branches have none, newer ones began with it.
+  fixedIn = {
+    "2.28" = "2.28.7";
+    "2.29" = "2.29.4";
+    "2.30" = "2.30.5";
+    "2.31" = "2.31.5";
+    "2.32" = "2.32.8";
+    "2.33" = "2.33.6";
+    "2.34" = "2.34.7";
+    "2.93" = "2.93.4";
+    "2.94" = "2.94.2";
+    "2.95" = "2.95.2";
+  };
   ourNix = lib.getVersion config.nix.package;
+  neededNix = fixedIn.${lib.versions.majorMinor ourNix} or "2.35";
 in
 {
   config.assertions = lib.mkIf config.berth.features.hardening [
@@ -36,8 +50,8 @@ in
       message = "nix.settings.sandbox is not true: builds of previews' code would run unconfined. Remove the setting.";
     }
     {
-      assertion = lib.versionAtLeast ourNix oldestNix;
-      message = "nix.package is Nix ${ourNix}, older than ${oldestNix}: a build of a preview's code could become root. Remove the setting, or name a newer one.";
+      assertion = lib.versionAtLeast ourNix neededNix;
+      message = "nix.package is Nix ${ourNix}, older than ${neededNix}: who may build could become root. Remove the setting, or name a newer one.";
     }
     {
       assertion = lib.unique nix.trusted-users == [ "root" ];

@@ -98,12 +98,31 @@ in
     ];
     refused = "nix.settings.sandbox is not true";
   };
-  "a Nix with known holes" = {
+  "a Nix of a branch that is no longer mended" = {
     modules = [
       hardened
-      { nix.package = pkgs.nix // { version = "2.18.1"; }; }
+      { nix.package = pkgs.nix // { version = "2.18.9"; }; }
     ];
-    refused = "nix.package is Nix 2.18.1, older than";
+    refused = "nix.package is Nix 2.18.9, older than 2.35";
+  };
+  "a Nix with a known hole" = {
+    modules = [
+      hardened
+      { nix.package = pkgs.nix // { version = "2.31.4"; }; }
+    ];
+    refused = "nix.package is Nix 2.31.4, older than 2.31.5";
+  };
+  "an older branch that has the fix" = {
+    modules = [
+      hardened
+      { nix.package = pkgs.nix // { version = "2.31.5"; }; }
+    ];
+    shows = config: {
+      nix = {
+        actual = config.nix.package.version;
+        equals = "2.31.5";
+      };
+    };
   };
   "a trusted builder" = {
     modules = [

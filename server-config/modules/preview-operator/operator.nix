@@ -15,12 +15,18 @@ in
     systemd.services.berth-operator = {
       description = "Berth: previews of pull requests";
       wantedBy = [ "multi-user.target" ];
-      wants = [ "network-online.target" ] ++ lib.optional config.berth.features.previewContainers "berth-hostd.service";
+      wants = [
+        "network-online.target"
+      ]
+      ++ lib.optional config.berth.features.previewContainers "berth-hostd.service"
+      # It puts its routes in force when it starts.
+      ++ lib.optional config.berth.features.ingress "caddy.service";
       requires = lib.optional ownDatabase "berth-database-rules.service";
       after = [
         "network-online.target"
         "berth-hostd.service"
         "berth-database-rules.service"
+        "caddy.service"
       ];
       restartTriggers = [ config.environment.etc."berth/berth.toml".source ];
       path = [
