@@ -4,11 +4,5 @@
   nixpkgs.hostPlatform = lib.mkDefault "x86_64-linux";
   networking.useDHCP = lib.mkDefault false;
   hardware.enableRedistributableFirmware = lib.mkDefault true;
-  boot.initrd.availableKernelModules = {
-    ahci = lib.mkDefault true;
-    nvme = lib.mkDefault true;
-    sd_mod = lib.mkDefault true;
-    xhci_pci = lib.mkDefault true;
-  };
   services.smartd.enable = lib.mkDefault true;
 }
