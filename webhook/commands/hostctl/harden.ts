@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { correct, deviationsFrom } from './configuration-tree.ts';
+import { deviationsFrom, giveTo } from './configuration-tree.ts';
 import { exitStatus } from './failure.ts';
 import { action, type Host } from './open-host.ts';
 import type { Report } from './output.ts';
@@ -15,16 +15,15 @@ export function addHarden(program: Command): void {
 
 /** Puts owner and modes of the checkout right; running it again changes nothing. */
 export async function hardenConfiguration(host: Host): Promise<Report> {
-  const deviations = deviationsFrom(currentOwner(), host.settings.checkout);
-  const paths = deviations.map(({ path }) => path);
   if (host.runner.dryRun) {
+    const would = deviationsFrom(currentOwner(), host.settings.checkout);
     return {
       status: exitStatus.ok,
-      summary: `dry run: would put ${paths.length} entries right`,
-      data: { changed: [], would: paths },
+      summary: `dry run: would put ${would.length} entries right`,
+      data: { changed: [], would },
     };
   }
-  correct(deviations);
+  const paths = giveTo(currentOwner(), host.settings.checkout);
   forgetSoftening(host.settings.stateDirectory);
   const summary = paths.length === 0 ? 'the configuration is already hardened' : `put ${paths.length} entries right`;
   return { status: exitStatus.ok, summary, data: { changed: paths } };

@@ -44,9 +44,19 @@ const program = new Command('hostctl')
 for (const add of verbs) add(program);
 for (const command of program.commands.flatMap((verb) => [verb, ...verb.commands])) command.exitOverride();
 
+// A reader that has seen enough (`| head -1`) ends us quietly.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
+
 try {
   await program.parseAsync();
 } catch (error) {
   // Commander has already written its message; help and version end with 0, everything else is wrong usage.
-  process.exitCode = (error as { exitCode?: number }).exitCode === 0 ? exitStatus.ok : exitStatus.usage;
+  const { exitCode, message } = error as { exitCode?: number; message: string };
+  process.exitCode = exitCode === 0 ? exitStatus.ok : exitStatus.usage;
+  if (exitCode !== 0 && process.argv.includes('--json')) {
+    process.stdout.write(`${JSON.stringify({ status: exitStatus.usage, error: message })}\n`);
+  }
 }

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { correct, deviationsFrom } from './configuration-tree.ts';
+import { giveTo } from './configuration-tree.ts';
 import { exitStatus, HostctlFailure } from './failure.ts';
 import { action, type Host } from './open-host.ts';
 import type { Report } from './output.ts';
@@ -29,15 +29,15 @@ async function soften(host: Host, { user, hours }: { user: string; hours: string
   }
   const owner = await ownerNamed(host, user);
   const until = new Date(host.now.getTime() + lasts * 3600 * 1000);
-  const deviations = deviationsFrom(owner, host.settings.checkout);
+  let changed: string[] = [];
   if (!host.runner.dryRun) {
     recordSoftening(host.settings.stateDirectory, { user, until });
-    correct(deviations);
+    changed = giveTo(owner, host.settings.checkout);
   }
   return {
     status: exitStatus.ok,
     summary: `${host.runner.dryRun ? 'dry run: ' : ''}${user} may edit ${host.settings.checkout} until ${until.toISOString()}`,
-    data: { user, until, changed: deviations.length },
+    data: { user, until, changed: changed.length },
   };
 }
 

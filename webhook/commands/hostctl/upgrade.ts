@@ -18,6 +18,8 @@ async function upgrade(host: Host): Promise<Report> {
   const lock = join(host.settings.flake, 'flake.lock');
   const kept = join(host.settings.stateDirectory, 'flake.lock.before-upgrade');
   const keep = !host.runner.dryRun && existsSync(lock);
+  // Left by an upgrade that was killed: what it kept is the lock that is known to build.
+  if (keep && existsSync(kept)) putBack(host, kept, lock);
   if (keep) copyFileSync(lock, kept);
   try {
     await updateInputs(host);
@@ -25,13 +27,15 @@ async function upgrade(host: Host): Promise<Report> {
     if (keep) rmSync(kept, { force: true });
     return report;
   } catch (error) {
-    if (keep) {
-      // Copied beside it first: the checkout may lie on another file system, where a rename is not possible.
-      copyFileSync(kept, `${lock}.before-upgrade`);
-      renameSync(`${lock}.before-upgrade`, lock);
-      rmSync(kept, { force: true });
-      host.output.warn(`${lock} is again as it was before the upgrade.`);
-    }
+    if (keep) putBack(host, kept, lock);
     throw error;
   }
+}
+
+function putBack(host: Host, kept: string, lock: string): void {
+  // Copied beside it first: the checkout may lie on another file system, where a rename is not possible.
+  copyFileSync(kept, `${lock}.before-upgrade`);
+  renameSync(`${lock}.before-upgrade`, lock);
+  rmSync(kept, { force: true });
+  host.output.warn(`${lock} is again as it was before the upgrade.`);
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -55,14 +56,48 @@ test('harden closes the checkout without following links, and a second run chang
   writeFileSync(join(host.checkout, 'flake.nix'), '{}');
   chmodSync(join(host.checkout, 'flake.nix'), 0o666);
   symlinkSync(outside, join(host.checkout, 'link'));
+  writeFileSync(join(host.checkout, 'run-as-root'), '');
+  chmodSync(join(host.checkout, 'run-as-root'), 0o4755);
+  execFileSync('mkfifo', [join(host.checkout, 'pipe')]);
   const hardened = host.hostctl('harden');
   assert.equal(hardened.status, 0, hardened.stderr);
   const mode = (path: string) => statSync(join(host.checkout, path)).mode & 0o7777;
   assert.equal(mode('flake.nix'), 0o644);
+  assert.equal(mode('run-as-root'), 0o755, 'no bit that runs it as its owner');
   assert.equal(mode('secrets'), 0o700);
   assert.equal(mode('secrets/webhook.age'), 0o600);
   assert.equal(statSync(outside).mode & 0o777, 0o666, 'a link leads nowhere');
   assert.deepEqual(host.hostctl('harden').json['changed'], []);
+});
+
+test('a user who swaps files for links while root hardens gains nothing', async () => {
+  using host = new AHost();
+  host.generations(1);
+  const outside = join(host.folder, 'outside');
+  mkdirSync(outside);
+  writeFileSync(join(outside, 'shadow'), 'secret', { mode: 0o600 });
+  for (let index = 0; index < 300; index += 1) {
+    mkdirSync(join(host.checkout, `folder-${index}`));
+    writeFileSync(join(host.checkout, `folder-${index}`, 'shadow'), '');
+    chmodSync(join(host.checkout, `folder-${index}`, 'shadow'), 0o777);
+  }
+  // Swaps folders and files for links to the outside and back, as fast as it can, until it is stopped.
+  const racer = spawn('bash', [
+    '-c',
+    `echo racing; cd "$0"; i=0; while :; do i=$(( (i + 7) % 300 )); d=folder-$i; mv "$d" "$d.away" && ln -s "$1" "$d"; rm -f "$d"; mv "$d.away" "$d";
+     ln -sfn "$1/shadow" "$d/shadow"; done 2>/dev/null`,
+    host.checkout,
+    outside,
+  ]);
+  try {
+    await once(racer.stdout, 'data');
+    for (let turn = 0; turn < 3; turn += 1) host.hostctl('harden');
+  } finally {
+    racer.kill('SIGKILL');
+    await once(racer, 'close');
+  }
+  assert.equal(statSync(join(outside, 'shadow')).mode & 0o7777, 0o600);
+  assert.equal(readFileSync(join(outside, 'shadow'), 'utf8'), 'secret');
 });
 
 test('soften is for one user and a while; maintain hardens again afterwards', () => {

@@ -56,6 +56,17 @@ test('upgrade puts the lock file back when the new inputs do not build', () => {
   assert.equal(readFileSync(join(host.checkout, 'flake.lock'), 'utf8'), 'new\n');
 });
 
+test('an upgrade that was killed is made good by the next one', () => {
+  using host = new AHost();
+  host.generations(1);
+  mkdirSync(host.state);
+  writeFileSync(join(host.checkout, 'flake.lock'), 'half-tried');
+  writeFileSync(join(host.state, 'flake.lock.before-upgrade'), 'known to build');
+  host.program('nix', 'exit 1');
+  assert.equal(host.hostctl('upgrade').status, 1);
+  assert.equal(readFileSync(join(host.checkout, 'flake.lock'), 'utf8'), 'known to build');
+});
+
 test('rollback goes to the generation before, or to a named one, and refuses what is not there', () => {
   using host = new AHost();
   host.generations(9, 5, 1);
@@ -110,7 +121,9 @@ test('one changing verb at a time: a live holder is respected, a dead one is tak
 test('wrong settings and wrong usage are status 2 and name the key', () => {
   using host = new AHost();
   host.generations(1);
-  assert.equal(host.hostctl('frobnicate').status, 2);
+  const typo = host.hostctl('frobnicate');
+  assert.equal(typo.status, 2);
+  assert.match(String(typo.json['error']), /unknown command 'frobnicate'/, '--json is parseable here too');
   host.settings = { ...host.settings, atribute: 'x' };
   const unknown = host.hostctl('sync');
   assert.equal(unknown.status, 2);
