@@ -105,7 +105,7 @@ export class World implements Shared {
     };
     this.faults.planned = {
       point: CRASH_POINTS[history.seed % CRASH_POINTS.length] ?? '',
-      times: this.random.integer(1, 4),
+      times: this.random.chance(0.7) ? 1 : this.random.integer(2, 4),
     };
     this.startOperator();
     for (const event of history.events) {
