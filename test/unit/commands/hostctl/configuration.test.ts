@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import { userInfo } from 'node:os';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { giveTo } from '../../../../webhook/commands/hostctl/configuration-tree.ts';
 import { AHost } from '../../../support/a-host.ts';
 
 const git = (folder: string, ...args: string[]) =>
@@ -70,34 +71,50 @@ test('harden closes the checkout without following links, and a second run chang
   assert.deepEqual(host.hostctl('harden').json['changed'], []);
 });
 
-test('a user who swaps files for links while root hardens gains nothing', async () => {
-  using host = new AHost();
-  host.generations(1);
-  const outside = join(host.folder, 'outside');
-  mkdirSync(outside);
-  writeFileSync(join(outside, 'shadow'), 'secret', { mode: 0o600 });
-  for (let index = 0; index < 300; index += 1) {
-    mkdirSync(join(host.checkout, `folder-${index}`));
-    writeFileSync(join(host.checkout, `folder-${index}`, 'shadow'), '');
-    chmodSync(join(host.checkout, `folder-${index}`, 'shadow'), 0o777);
-  }
-  // Swaps folders and files for links to the outside and back, as fast as it can, until it is stopped.
-  const racer = spawn('bash', [
-    '-c',
-    `echo racing; cd "$0"; i=0; while :; do i=$(( (i + 7) % 300 )); d=folder-$i; mv "$d" "$d.away" && ln -s "$1" "$d"; rm -f "$d"; mv "$d.away" "$d";
-     ln -sfn "$1/shadow" "$d/shadow"; done 2>/dev/null`,
-    host.checkout,
-    outside,
-  ]);
+test('a user who swaps files and folders for links while root hardens gains nothing', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'berth-swap-'));
+  const [checkout, outside] = [join(folder, 'checkout'), join(folder, 'outside')];
+  for (const path of [join(checkout, 'sub'), outside]) mkdirSync(path, { recursive: true });
+  // A mode that hardening would change, if it ever got here.
+  writeFileSync(join(outside, 'shadow'), '');
+  writeFileSync(join(checkout, 'sub', 'shadow'), '');
+  for (const [path, mode] of [
+    [outside, 0o777],
+    [join(outside, 'shadow'), 0o666],
+  ] as const)
+    chmodSync(path, mode);
+  // Swaps the folder for a link to the outside and back, and the file in it too, some ten thousand times a second.
+  const swapping = `
+    const fs = require('node:fs'); const [sub, outside] = process.argv.slice(1);
+    fs.symlinkSync(outside, sub + '.link'); fs.symlinkSync(outside + '/shadow', sub + '.filelink');
+    console.log('swapping');
+    for (;;) {
+      fs.chmodSync(sub, 0o777); fs.chmodSync(sub + '/shadow', 0o777);
+      fs.renameSync(sub, sub + '.away'); fs.renameSync(sub + '.link', sub); fs.renameSync(sub, sub + '.link'); fs.renameSync(sub + '.away', sub);
+      fs.renameSync(sub + '/shadow', sub + '.file'); fs.renameSync(sub + '.filelink', sub + '/shadow');
+      fs.renameSync(sub + '/shadow', sub + '.filelink'); fs.renameSync(sub + '.file', sub + '/shadow');
+    }`;
+  const racer = spawn(process.execPath, ['-e', swapping, join(checkout, 'sub'), outside]);
   try {
     await once(racer.stdout, 'data');
-    for (let turn = 0; turn < 3; turn += 1) host.hostctl('harden');
+    let swapped = 0;
+    for (let turn = 0; turn < 5_000; turn += 1) {
+      try {
+        giveTo({ uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }, checkout);
+      } catch (error) {
+        // What was there a moment ago is gone, or a link now: the only way in which a swap may show.
+        assert.match((error as NodeJS.ErrnoException).code ?? '', /^(ENOENT|ELOOP|ENOTDIR)$/);
+        swapped += 1;
+      }
+    }
+    assert.ok(swapped > 0, 'the two never met');
   } finally {
     racer.kill('SIGKILL');
     await once(racer, 'close');
+    const modes = [outside, join(outside, 'shadow')].map((path) => statSync(path).mode & 0o7777);
+    rmSync(folder, { recursive: true, force: true });
+    assert.deepEqual(modes, [0o777, 0o666]);
   }
-  assert.equal(statSync(join(outside, 'shadow')).mode & 0o7777, 0o600);
-  assert.equal(readFileSync(join(outside, 'shadow'), 'utf8'), 'secret');
 });
 
 test('soften is for one user and a while; maintain hardens again afterwards', () => {
