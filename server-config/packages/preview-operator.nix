@@ -63,7 +63,14 @@ let
       text = ''exec node ${files}/lib/berth/${main} "$@"'';
     };
 
-  commands = lib.filter (name: lib.pathExists (root + "/webhook/commands/${name}/main.ts")) [
+  # main.mjs where a command starts with something that TypeScript's loader must not see first.
+  mainsOf = name: map (extension: "webhook/commands/${name}/main.${extension}") [
+    "ts"
+    "mjs"
+  ];
+  commands = lib.concatMap (
+    name: map (program name) (lib.filter (main: lib.pathExists (root + "/${main}")) (mainsOf name))
+  ) [
     "preview"
     "agent"
     "fleet"
@@ -77,7 +84,7 @@ symlinkJoin {
     (program "berth-operator" "webhook/main.ts")
     (program "berth-hostd" "webhook/hostd/main.ts")
   ]
-  ++ map (name: program name "webhook/commands/${name}/main.ts") commands;
+  ++ commands;
   passthru = {
     inherit files;
   };
