@@ -15,7 +15,7 @@ import { silentLog } from '../test/support/silent-log.ts';
 import { startEmbeddedPostgres } from '../webhook/adapters/embedded-postgres/embedded-postgres.ts';
 import { APP_FILES } from './demo/app-files.ts';
 import { takeInventory, type Inventory } from './demo/inventory.ts';
-import { startOperatorProcess, type OperatorProcess } from './demo/operator-process.ts';
+import { startOperatorProcess, type OperatorProcess } from '../test/support/operator-process.ts';
 import { get, startSteadyLoad, type LoadTarget } from './demo/steady-load.ts';
 
 const USAGE = `npm run demo -- [--once] [--port 8080]
@@ -191,7 +191,7 @@ async function tell(once: boolean, port: number): Promise<void> {
     await step('the operator is ready (its own PostgreSQL included)', () =>
       startOperatorProcess({
         directory,
-        repository: REPOSITORY,
+        repositories: [REPOSITORY],
         apiUrl: github.apiUrl,
         cloneBase: github.cloneBase,
         token: github.token,

@@ -7,7 +7,7 @@ import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
-import { startOperatorProcess } from '../../../scripts/demo/operator-process.ts';
+import { startOperatorProcess } from '../../support/operator-process.ts';
 import { startFakeGitHub } from '../../support/fake-github.ts';
 
 const main = resolve(import.meta.dirname, '../../../webhook/commands/preview/main.mjs');
@@ -46,7 +46,7 @@ test('a branch without a pull request: create, look, update, fail, recover, roll
   const shop = await github.addRepository('acme/shop', files('one'));
   const operator = await startOperatorProcess({
     directory: folder,
-    repository: 'acme/shop',
+    repositories: ['acme/shop'],
     apiUrl: github.apiUrl,
     cloneBase: github.cloneBase,
     token: github.token,

@@ -1,12 +1,17 @@
 /**
  * The log of one source (a service, or setup) in two files of half the allowed size: `web.log`, and `web.old.log` with what came before.
- * A line is `<milliseconds since 1970> <text>`. Beyond a rate, lines are dropped and counted; beyond a higher one, the source is not
+ * A line is `<milliseconds since 1970> <text>`. Beyond a rate, lines are dropped and counted, but for the last ones; beyond a higher one, the source is not
  * read, so that it waits in its own write and neither our processor nor our memory pays for its flood.
  */
 import { closeSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { LOG_FILE_MAX_BYTES, LOG_KEPT_BYTES_PER_SECOND, LOG_READ_BYTES_PER_SECOND } from '../../../core/limits.ts';
+import {
+  FAILURE_TAIL_LINES,
+  LOG_FILE_MAX_BYTES,
+  LOG_KEPT_BYTES_PER_SECOND,
+  LOG_READ_BYTES_PER_SECOND,
+} from '../../../core/limits.ts';
 import { LineSplitter } from './log-lines.ts';
 
 const RATE_WINDOW_MS = 1_000;
@@ -22,13 +27,21 @@ export function oldLogPath(directory: string, source: string): string {
 /** Beginning of the lines that are ours and not the app's. */
 export const OWN_LINE = '[berth]';
 
+interface LogWindow {
+  readBytes: number;
+  keptBytes: number;
+  dropped: number;
+  /** The last lines beyond the limit. */
+  readonly last: string[];
+}
+
 export class LogFile {
   readonly #directory: string;
   readonly #source: string;
   readonly #onLine: (line: string) => void;
   #file: number;
   #size: number;
-  #window: { readBytes: number; keptBytes: number; dropped: number } | null = null;
+  #window: LogWindow | null = null;
   readonly #paused = new Set<Readable>();
 
   /** Goes on where the file ends, or begins anew. `onLine` hears each line that is kept. */
@@ -65,6 +78,11 @@ export class LogFile {
     this.#write([`${OWN_LINE} ${text}`]);
   }
 
+  /** Writes at once what a flood holds back: its last lines, which usually say why it ended. */
+  flush(): void {
+    this.#endWindow();
+  }
+
   close(): void {
     this.#endWindow();
     closeSync(this.#file);
@@ -76,8 +94,14 @@ export class LogFile {
     const kept: string[] = [];
     for (const line of lines) {
       const bytes = Buffer.byteLength(line) + 1;
-      if (window.keptBytes + bytes > LOG_KEPT_BYTES_PER_SECOND) window.dropped += 1;
-      else {
+      // A short line after the first that was too much would otherwise stand before it.
+      if (window.last.length > 0 || window.keptBytes + bytes > LOG_KEPT_BYTES_PER_SECOND) {
+        window.last.push(line);
+        if (window.last.length > FAILURE_TAIL_LINES) {
+          window.last.shift();
+          window.dropped += 1;
+        }
+      } else {
         window.keptBytes += bytes;
         kept.push(line);
       }
@@ -85,21 +109,22 @@ export class LogFile {
     this.#write(kept);
   }
 
-  #currentWindow(): { readBytes: number; keptBytes: number; dropped: number } {
+  #currentWindow(): LogWindow {
     if (this.#window === null) {
-      this.#window = { readBytes: 0, keptBytes: 0, dropped: 0 };
+      this.#window = { readBytes: 0, keptBytes: 0, dropped: 0, last: [] };
       setTimeout(() => this.#endWindow(), RATE_WINDOW_MS).unref();
     }
     return this.#window;
   }
 
   #endWindow(): void {
-    const dropped = this.#window?.dropped ?? 0;
+    const { dropped = 0, last = [] } = this.#window ?? {};
     this.#window = null;
     if (dropped > 0) {
       const limit = `${LOG_KEPT_BYTES_PER_SECOND / 1024} KiB a second`;
       this.note(`${dropped} lines were dropped here: more than ${limit} is not kept`);
     }
+    this.#write(last);
     for (const stream of this.#paused) stream.resume();
     this.#paused.clear();
   }

@@ -32,6 +32,7 @@ export async function runSetup(
   const end = await endOf(launch, log, memoryMaxBytes, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
   if (end.kind === 'status' && end.status === 0) return log.close();
   const text = endText(end, timeoutMs, signal.aborted);
+  log.flush();
   const detail = tail.join('\n');
   log.note(text);
   log.close();

@@ -87,6 +87,7 @@ export class ServiceKeeper {
     await this.#lastWords();
     if (this.#stopping) return;
     if (Date.now() - startedAt >= RESTART_MAX_MS) this.#pauseMs = RESTART_FIRST_MS;
+    this.#log.flush();
     this.#log.note(`${how}; it is started again in ${this.#pauseMs} ms`);
     this.#timer = setTimeout(() => this.#restart(), this.#pauseMs);
     this.#pauseMs = Math.min(RESTART_MAX_MS, this.#pauseMs * 2);

@@ -1,7 +1,7 @@
-/** The real service as a process of its own, with a configuration for the demonstration. */
+/** The real service as a process of its own, with a configuration for a stand-in GitHub. For tests, the demonstration and benchmarks. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -13,13 +13,19 @@ export interface OperatorProcess {
   readonly stateDirectory: string;
   readonly configFile: string;
   readonly logFile: string;
+  /** SIGTERM, and its end. Nothing happens when it has ended already. */
   stop(): Promise<void>;
+  /** SIGKILL, and its end: it has no time for anything. */
+  kill(): Promise<void>;
+  /** Starts it again after `stop` or `kill`, on the same ports and state, perhaps with another allow-list. */
+  start(changes?: Pick<OperatorSettings, 'repositories'>): Promise<void>;
 }
 
-interface OperatorSettings {
+export interface OperatorSettings {
   /** For configuration, log and state. */
   readonly directory: string;
-  readonly repository: string;
+  /** The allow-list. */
+  readonly repositories: readonly string[];
   readonly apiUrl: string;
   readonly cloneBase: string;
   readonly token: string;
@@ -28,6 +34,12 @@ interface OperatorSettings {
   readonly gatewayPort: number;
   /** Addresses of the apps, where another operator on this machine may have the usual ones. */
   readonly pool?: string;
+  readonly limits?: Readonly<Record<string, number>>;
+}
+
+interface Ports {
+  readonly server: number;
+  readonly gateway: number;
 }
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -37,51 +49,74 @@ const START_TIMEOUT_MS = 60_000;
 export async function startOperatorProcess(settings: OperatorSettings): Promise<OperatorProcess> {
   const { directory } = settings;
   const [serverPort, freePort] = await freePorts(2);
-  const gatewayPort = settings.gatewayPort === 0 ? freePort : settings.gatewayPort;
+  const ports = { server: serverPort, gateway: settings.gatewayPort === 0 ? freePort : settings.gatewayPort };
   const configFile = join(directory, 'berth.toml');
   const logFile = join(directory, 'operator.log');
-  const config = {
-    github: { repositories: [settings.repository], api_url: settings.apiUrl, clone_url: settings.cloneBase },
-    server: { port: serverPort },
-    gateway: { port: gatewayPort },
-    state: { directory: 'state' },
-    runtime: settings.pool === undefined ? {} : { pool: settings.pool },
-  };
-  await writeFile(configFile, tomlText(config), { mode: 0o600 });
-  const log = openSync(logFile, 'a');
-  const child = spawn(process.execPath, ['webhook/main.ts', '--config', configFile], {
-    cwd: ROOT,
-    stdio: ['ignore', log, log],
-    env: {
-      ...ownEnvironment(),
-      BERTH_GITHUB_WEBHOOK_SECRET: settings.webhookSecret,
-      BERTH_GITHUB_TOKEN: settings.token,
-    },
-  });
   const webhookUrl = `http://127.0.0.1:${serverPort}`;
-  try {
-    await untilReady(child, webhookUrl);
-  } catch (error) {
-    child.kill('SIGTERM');
-    const lines = (await readFile(logFile, 'utf8')).trimEnd().split('\n').slice(-15);
-    throw new Error(`The operator did not start:\n${lines.join('\n')}`, { cause: error });
-  }
+
+  const run = async (now: OperatorSettings) => {
+    await writeFile(configFile, configText(now, ports), { mode: 0o600 });
+    const child = spawnService(now, configFile, logFile);
+    try {
+      await untilReady(child, webhookUrl);
+    } catch (error) {
+      child.kill('SIGTERM');
+      const lines = (await readFile(logFile, 'utf8')).trimEnd().split('\n').slice(-15);
+      throw new Error(`The operator did not start:\n${lines.join('\n')}`, { cause: error });
+    }
+    return child;
+  };
+  let child = await run(settings);
+
+  const end = async (signal: NodeJS.Signals) => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill(signal);
+    await ended;
+  };
   return {
     webhookUrl,
-    gatewayPort,
+    gatewayPort: ports.gateway,
     stateDirectory: join(directory, 'state'),
     configFile,
     logFile,
-    async stop() {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const ended = once(child, 'exit');
-      child.kill('SIGTERM');
-      await ended;
+    stop: () => end('SIGTERM'),
+    kill: () => end('SIGKILL'),
+    async start(changes) {
+      child = await run({ ...settings, ...changes });
     },
   };
 }
 
-/** Ours, without what would make the service use a database or settings that are not the demonstration's. */
+function configText(settings: OperatorSettings, ports: Ports): string {
+  return tomlText({
+    github: { repositories: settings.repositories, api_url: settings.apiUrl, clone_url: settings.cloneBase },
+    server: { port: ports.server },
+    gateway: { port: ports.gateway },
+    state: { directory: 'state' },
+    runtime: settings.pool === undefined ? {} : { pool: settings.pool },
+    limits: settings.limits ?? {},
+  });
+}
+
+function spawnService(settings: OperatorSettings, configFile: string, logFile: string): ChildProcess {
+  const log = openSync(logFile, 'a');
+  try {
+    return spawn(process.execPath, ['webhook/main.ts', '--config', configFile], {
+      cwd: ROOT,
+      stdio: ['ignore', log, log],
+      env: {
+        ...ownEnvironment(),
+        BERTH_GITHUB_WEBHOOK_SECRET: settings.webhookSecret,
+        BERTH_GITHUB_TOKEN: settings.token,
+      },
+    });
+  } finally {
+    closeSync(log);
+  }
+}
+
+/** Ours, without what would make the service use a database or settings that are not this one's. */
 function ownEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(process.env).filter(([name]) => name !== 'DATABASE_URL' && !name.startsWith('BERTH_')),
@@ -117,7 +152,7 @@ async function freePorts(count: number): Promise<[number, number]> {
   return [ports[0] ?? 0, ports[1] ?? 0];
 }
 
-function tomlText(sections: Record<string, Record<string, string | number | string[]>>): string {
+function tomlText(sections: Record<string, Record<string, string | number | readonly string[]>>): string {
   // JSON strings, numbers and lists of strings are TOML too.
   return Object.entries(sections)
     .map(

@@ -1,0 +1,139 @@
+/** What goes wrong with an app is told with its step, its reason and its last lines, hurts no other preview, and is over with the next push. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite, test, before, after } from 'node:test';
+import { promisify } from 'node:util';
+import { startSteadyLoad } from '../../scripts/demo/steady-load.ts';
+import type { FakePullRequest } from '../support/fake-github/pull-request.ts';
+import { appFiles, aRealService, type RealService } from '../support/a-real-service.ts';
+
+let service: RealService;
+let neighbour: FakePullRequest;
+before(async () => {
+  service = await aRealService({ concurrency: 8 });
+  neighbour = await service.open('neighbour', appFiles('hello-node'));
+  await service.shows(neighbour, neighbour.head);
+});
+after(() => service[Symbol.asyncDispose]());
+
+interface Failure {
+  readonly app: string;
+  readonly code: string;
+  /** What the comment says of the step, and of the reason. */
+  readonly says: readonly string[];
+}
+
+const FAILURES: readonly Failure[] = [
+  {
+    app: 'setup-fails',
+    code: 'SETUP_FAILED',
+    says: ['running the app’s setup failed', 'ended with status 7', 'step 40', 'the migration does not apply'],
+  },
+  {
+    app: 'setup-hangs',
+    code: 'SETUP_TIMED_OUT',
+    says: ['running the app’s setup failed', 'did not end within 1 s', 'waiting for something that never comes'],
+  },
+  {
+    app: 'setup-floods',
+    code: 'SETUP_FAILED',
+    says: ['running the app’s setup failed', 'ended with status 3', 'the last word before the end'],
+  },
+  {
+    app: 'never-listens',
+    code: 'NEVER_LISTENED',
+    says: ['waiting for the app to answer failed', 'Nothing accepted connections', 'web: thinking'],
+  },
+  {
+    app: 'listens-on-localhost',
+    code: 'NEVER_LISTENED',
+    says: ['waiting for the app to answer failed', 'It listens on 127.0.0.1'],
+  },
+  {
+    app: 'answers-500',
+    code: 'UNHEALTHY',
+    says: ['waiting for the app to answer failed', 'answered 500', 'cannot read properties of undefined'],
+  },
+  {
+    app: 'crashes',
+    code: 'SERVICE_CRASHED',
+    says: ['waiting for the app to answer failed', 'The service web ended', 'Cannot find module "left-pad"'],
+  },
+];
+
+suite('each failure beside a preview that answers all the time', { concurrency: true }, () => {
+  test('the neighbour answers 20 requests a second while the others fail', async () => {
+    const { gatewayPort: port } = service.operator;
+    const load = startSteadyLoad({ port, host: service.hostOf(neighbour), path: '/environment' }, 20);
+    const recoveries = await Promise.allSettled(FAILURES.map((failure) => failAndRecover(failure)));
+    const result = await load.stop();
+    for (const recovery of recoveries) if (recovery.status === 'rejected') throw recovery.reason;
+    assert.deepEqual(result.failures, []);
+    assert.equal(result.bodies.size, 1);
+  });
+
+  test('an app that floods its log is live, its log is bounded, and so is what `preview logs` prints', async () => {
+    const pull = await service.open('flood', appFiles('floods-its-log'));
+    await service.says(pull, 'is live');
+    await service.shows(pull, 'ok');
+    const { status, stdout } = await service.preview('logs', 'flood-1');
+    assert.equal(status, 0);
+    assert.match(stdout, /flood flood/);
+    assert.ok(!stdout.includes('\u001b'), 'no escape sequence reaches the terminal');
+    await pull.close();
+    await service.says(pull, 'removed');
+  });
+});
+
+/** The same pull request fails, says so, and is mended by a push. */
+async function failAndRecover({ app, code, says }: Failure): Promise<void> {
+  const pull = await service.open(`bad-${app}`, appFiles(app));
+  const failed = pull.head;
+  const comment = await service.says(pull, code, failed, ...says);
+  assert.ok(comment.length < 20_000, `a comment of ${comment.length} characters`);
+  await service.hasStatus(pull, 'failure');
+  const page = await service.get(pull);
+  assert.equal(page.status, 503, page.body);
+  assert.match(page.body, new RegExp(code));
+
+  const gone = Object.fromEntries(Object.keys(appFiles(app)).map((name) => [name, null]));
+  await pull.push({ ...gone, ...appFiles('hello-node') });
+  await service.shows(pull, pull.head, '/environment');
+  await service.says(pull, 'is live', pull.head);
+  await service.hasStatus(pull, 'success');
+  await pull.close();
+  await service.says(pull, 'removed');
+}
+
+suite('strangers’ pull requests are not run, and nothing of them is fetched', { concurrency: true }, () => {
+  test('a fork, and then the fork is gone', async () => {
+    const repository = await service.repository('forked', { 'README.md': '# main\n' });
+    const fork = await repository.fork('mallory');
+    await fork.commit('evil', appFiles('hello-node'));
+    const pull = await repository.openPullRequest({ head: 'evil', from: fork });
+    await service.says(pull, 'not run: it comes from another repository', 'Nothing of it was fetched or run.');
+    await isNotFetched(pull);
+    await fork.delete();
+    await pull.edit({ title: 'Look at me' });
+    await service.says(pull, 'not run: the repository it came from is gone');
+    await isNotFetched(pull);
+  });
+
+  test('Dependabot', async () => {
+    const repository = await service.repository('bumped', appFiles('hello-node'));
+    const pull = await repository.openPullRequest({ head: 'feature', author: 'dependabot[bot]' });
+    await service.says(pull, 'not run: its author is Dependabot');
+    await isNotFetched(pull);
+  });
+});
+
+async function isNotFetched(pull: FakePullRequest): Promise<void> {
+  const mirrors = join(service.operator.stateDirectory, 'mirrors');
+  for (const mirror of readdirSync(mirrors)) {
+    const asked = promisify(execFile)('git', ['cat-file', '-e', pull.head], { cwd: join(mirrors, mirror) });
+    await assert.rejects(asked, `${pull.head} is in ${mirror}`);
+  }
+  assert.equal((await service.get(pull)).status, 404);
+}

@@ -1,0 +1,216 @@
+/** The life of a preview through the door that GitHub and people use, on the real service: process, PostgreSQL, git, apps, gateway. */
+import assert from 'node:assert/strict';
+import { createServer, type AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { suite, test, before, after } from 'node:test';
+import { Client } from 'pg';
+import { WebSocket } from 'ws';
+import { startSteadyLoad } from '../../scripts/demo/steady-load.ts';
+import type { FakePullRequest } from '../support/fake-github/pull-request.ts';
+import { appFiles, aRealService, type RealService } from '../support/a-real-service.ts';
+
+const REQUESTS_PER_SECOND = 200;
+
+let service: RealService;
+before(async () => {
+  service = await aRealService({ concurrency: 6 });
+});
+after(() => service[Symbol.asyncDispose]());
+
+const withDatabase = () => ({
+  ...appFiles('hello-node'),
+  'preview.toml': `database = "host"\n${appFiles('hello-node')['preview.toml'] ?? ''}`,
+  'server.js': (appFiles('hello-node')['server.js'] ?? '').replace(
+    'hasDatabase: DATABASE_URL !== undefined',
+    'databaseUrl: DATABASE_URL',
+  ),
+});
+
+test('opened, updated under load without one failed request, closed without a trace', async () => {
+  const pull = await service.open('shop', withDatabase());
+  const first = pull.head;
+  await service.shows(pull, first);
+  await service.says(pull, 'is live', service.hostOf(pull), first);
+  await service.hasStatus(pull, 'success');
+
+  const { operator } = service;
+  const target = { port: operator.gatewayPort, host: service.hostOf(pull), path: '/environment' };
+  const load = startSteadyLoad(target, REQUESTS_PER_SECOND);
+  const update = async () => {
+    await pull.push({ 'message.txt': 'Hello again' });
+    await service.shows(pull, pull.head);
+    // The switch is not over when the new commit answers: requests on kept connections may still be in the old instance.
+    await service.says(pull, 'is live', pull.head);
+  };
+  let result;
+  try {
+    await update();
+  } finally {
+    result = await load.stop();
+  }
+  assert.deepEqual(result.failures, []);
+  assert.equal(result.failed, 0);
+  assert.ok(result.requests > REQUESTS_PER_SECOND / 4, `${result.requests} requests are no load`);
+  const commits = [...result.bodies.keys()].map((body) => (JSON.parse(body) as { commit: string }).commit);
+  assert.deepEqual(new Set(commits), new Set([first, pull.head]));
+
+  await pull.close();
+  await service.closeAll();
+  await service.says(pull, 'removed');
+  assert.equal((await service.get(pull)).status, 404);
+});
+
+suite('on one operator, side by side', { concurrency: true }, () => {
+  test('rollback and destroy by command; a new push brings it back', async () => {
+    const pull = await service.open('commands', appFiles('hello-node'));
+    const first = pull.head;
+    await service.shows(pull, first);
+    await pull.push({ 'message.txt': 'Second' });
+    const second = pull.head;
+    await service.shows(pull, second);
+    await service.says(pull, 'is live', second);
+
+    const rolledBack = await service.preview('rollback', 'commands-1');
+    assert.equal(rolledBack.status, 0, rolledBack.stderr);
+    await service.shows(pull, first);
+    const destroyed = await service.preview('destroy', 'commands-1');
+    assert.equal(destroyed.status, 0, destroyed.stderr);
+    assert.equal((await service.get(pull)).status, 404);
+    await service.says(pull, 'destroyed by an operator');
+
+    await pull.push({ 'message.txt': 'Third' });
+    await service.shows(pull, pull.head);
+    await service.says(pull, 'is live', pull.head);
+  });
+
+  test('preview.toml broken and mended: the first commit goes on answering, the comment says what is wrong', async () => {
+    const good = appFiles('hello-node')['preview.toml'] ?? '';
+    const pull = await service.open('manifest', appFiles('hello-node'));
+    const first = pull.head;
+    await service.shows(pull, first);
+
+    await pull.push({ 'preview.toml': `${good}\n[heath]\npath = "/"\n` });
+    await service.says(pull, 'MANIFEST_INVALID', pull.head, 'heath');
+    await service.hasStatus(pull, 'failure');
+    await service.shows(pull, first);
+
+    await pull.push({ 'preview.toml': good });
+    await service.shows(pull, pull.head);
+    await service.says(pull, 'is live', pull.head);
+  });
+
+  test('several services: paths, a stripped prefix, an extra host', async () => {
+    const pull = await service.open('parts', appFiles('two-services'));
+    await service.shows(pull, 'web /');
+    assert.equal((await service.get(pull, '/about')).body, 'web /about\n');
+    assert.equal((await service.get(pull, '/api/users?all')).body, 'api /users?all\n');
+    assert.equal((await service.get(pull, '/users', 'api')).body, 'api /users\n');
+    await service.says(pull, 'is live', `http://api-parts-1.localhost`);
+  });
+
+  test('a WebSocket lives through an update', async () => {
+    const files = appFiles('live-streams');
+    const pull = await service.open('sockets', files);
+    await service.shows(pull, 'streams');
+    await using socket = await connect(pull);
+    assert.equal(await socket.echo('before'), 'before');
+    await pull.push({ 'server.js': (files['server.js'] ?? '').replace('streams\\n', 'next\\n') });
+    await service.shows(pull, 'next');
+    assert.equal(await socket.echo('after'), 'after');
+  });
+
+  test('the database on the host stays through updates and goes at the close', async () => {
+    const pull = await service.open('data', withDatabase());
+    const database = await databaseOf(pull);
+    await query(database, "create table note as select 'kept' as text");
+    await pull.push({ 'message.txt': 'Second' });
+    await service.shows(pull, pull.head);
+    assert.equal(await databaseOf(pull), database);
+    assert.deepEqual(await query(database, 'select text from note'), [{ text: 'kept' }]);
+
+    await pull.close();
+    await service.says(pull, 'removed');
+    await assert.rejects(query(database, 'select 1'), /does not exist|authentication failed|pg_hba.conf rejects/);
+  });
+
+  test('R12: a hundred pushes in ten seconds are at most two builds', async (t) => {
+    await using builds = await aCounter();
+    const pull = await service.open('busy', {
+      ...appFiles('hello-node'),
+      'setup.js': `import { connect } from 'node:net';\nconnect(${builds.port}, '127.0.0.1', function () { this.end(); });\n`,
+    });
+    await service.shows(pull, pull.head);
+    const before = builds.count;
+    const commits: string[] = [];
+    for (let at = 0; at < 100; at += 1)
+      commits.push(await pull.base.commit('feature', { 'message.txt': `Push ${at}` }));
+    const startedAt = performance.now();
+    for (const [at, sha] of commits.entries()) {
+      await delay(Math.max(0, startedAt + at * 100 - performance.now()));
+      await pull.headMoved(sha);
+    }
+    t.diagnostic(`100 pushes in ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`);
+    await service.shows(pull, pull.head);
+    await service.says(pull, 'is live', pull.head);
+    t.diagnostic(`${builds.count - before} builds`);
+    assert.ok(builds.count - before <= 2, `${builds.count - before} builds`);
+  });
+});
+
+async function databaseOf(pull: FakePullRequest): Promise<string> {
+  const { body } = await service.shows(pull, pull.head, '/environment');
+  return (JSON.parse(body) as { databaseUrl: string }).databaseUrl;
+}
+
+async function query(url: string, text: string): Promise<unknown[]> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query(text)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+async function connect(pull: FakePullRequest) {
+  const socket = new WebSocket(`ws://127.0.0.1:${service.operator.gatewayPort}/`, {
+    headers: { host: service.hostOf(pull) },
+  });
+  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
+  return {
+    echo(text: string): Promise<string> {
+      const answer = new Promise<string>((resolve, reject) => {
+        socket.once('message', (data: Buffer) => resolve(data.toString()));
+        socket.once('close', () => reject(new Error('the WebSocket was closed')));
+      });
+      socket.send(text);
+      return answer;
+    },
+    async [Symbol.asyncDispose]() {
+      socket.terminate();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Counts connections; an app's setup can reach it, because the process runtime shares the network. */
+async function aCounter() {
+  let count = 0;
+  const server = createServer((socket) => {
+    count += 1;
+    socket.on('error', () => {}).end();
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    get count() {
+      return count;
+    },
+    [Symbol.asyncDispose]: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+      }),
+  };
+}
