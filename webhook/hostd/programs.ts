@@ -26,6 +26,8 @@ interface RunOptions {
 const environment = {
   PATH: '/run/wrappers/bin:/run/current-system/sw/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   LANG: 'C.UTF-8',
+  // Root would else open the store itself, and make it writable for that.
+  NIX_REMOTE: 'daemon',
 };
 
 export function start(argv: Argv, options: SpawnOptions = {}): ChildProcess {

@@ -42,7 +42,8 @@ in
         ReadWritePaths = [
           "/etc/nixos-containers"
           "/var/lib/nixos-containers"
-          "/nix/var/nix"
+          "/nix/var/nix/profiles/per-container"
+          "/nix/var/nix/gcroots/per-container"
           "/run"
           # With --link-journal a removed container leaves a link there.
           "-/var/log/journal"
@@ -90,6 +91,8 @@ in
     systemd.tmpfiles.settings."10-berth-containers" = {
       "/etc/nixos-containers".d.mode = "0755";
       "/var/lib/nixos-containers".d.mode = "0700";
+      "/nix/var/nix/profiles/per-container".d.mode = "0700";
+      "/nix/var/nix/gcroots/per-container".d.mode = "0755";
     };
   };
 }
