@@ -26,7 +26,9 @@ in
         pkgs.gnugrep
         pkgs.zstd
       ];
-      environment = lib.filterAttrs (name: value: value != null && lib.hasPrefix "RESTIC_" name) job.environment;
+      environment = lib.filterAttrs (name: value: value != null && lib.hasPrefix "RESTIC_" name) job.environment // {
+        RESTIC_CACHE_DIR = "/var/cache/berth-restore-drill/restic";
+      };
       serviceConfig = import ../../lib/sandbox.nix // {
         Type = "oneshot";
         ExecStart = lib.escapeShellArgs (
@@ -45,11 +47,16 @@ in
           "@system-service @chown"
           "~@resources"
         ];
+        SystemCallErrorNumber = "EPERM";
         RestrictSUIDSGID = false;
+        # A repository by SFTP is reached with root's own SSH key.
+        ProtectHome = "read-only";
         RestrictAddressFamilies = [
           "AF_UNIX"
           "AF_INET"
           "AF_INET6"
+          # ssh asks the kernel for the host's addresses.
+          "AF_NETLINK"
         ];
         Nice = 10;
         IOSchedulingClass = "idle";

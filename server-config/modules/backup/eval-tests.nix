@@ -24,11 +24,11 @@ in
       };
       paths = {
         actual = config.services.restic.backups.berth.paths;
-        contains = [
-          "/var/lib/berth"
-          "/var/secrets"
-          "/etc/ssh"
-        ];
+        equals = [ "/etc/ssh" ];
+      };
+      "paths where they are there" = {
+        actual = config.services.restic.backups.berth.dynamicFilesFrom;
+        contains = "/var/lib/berth /var/secrets /etc/secrets";
       };
       timer = {
         actual = config.systemd.units."restic-backups-berth.timer".text;

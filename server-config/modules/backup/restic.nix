@@ -9,6 +9,11 @@ let
   cfg = config.berth.backup;
   ready = cfg.repository != null && cfg.passwordFile != null;
   dumps = config.services.postgresqlBackup;
+  whereTheyAre = [
+    "/var/lib/berth"
+    "/var/secrets"
+    "/etc/secrets"
+  ];
   metrics = config.berth.observability.textfileFolder;
 in
 {
@@ -18,14 +23,14 @@ in
       initialize = true;
       # `restic-berth` on PATH has the same settings: what `hostctl backup` uses.
       createWrapper = true;
-      paths = [
-        "/var/lib/berth"
-        "/var/secrets"
-        "/etc/ssh"
-        "/etc/secrets"
-      ]
-      ++ lib.optional dumps.enable dumps.location
-      ++ cfg.paths;
+      paths = [ "/etc/ssh" ] ++ lib.optional dumps.enable dumps.location ++ cfg.paths;
+      # Not every host has each of them, and restic fails on a path that is not there.
+      dynamicFilesFrom = ''
+        #!${pkgs.runtimeShell}
+        for folder in ${lib.escapeShellArgs whereTheyAre}; do
+          if [ -e "$folder" ]; then echo "$folder"; fi
+        done
+      '';
       exclude = [
         # Made anew from GitHub and from the store.
         "/var/lib/berth/mirrors"

@@ -49,6 +49,8 @@ in
           "@system-service @chown"
           "~@resources"
         ];
+        # A refused call is an error to handle, not a killed process.
+        SystemCallErrorNumber = "EPERM";
         # V8 compiles at run time.
         MemoryDenyWriteExecute = false;
         UMask = "0027";

@@ -44,6 +44,8 @@ in
         serviceConfig = import ../../lib/sandbox.nix // {
           Type = "oneshot";
           RemainAfterExit = true;
+          # A refused call is an error to handle, not a killed process.
+          SystemCallErrorNumber = "EPERM";
           # Kept over a restart of this unit: a secret that can't be opened must not take away the one that works.
           RuntimeDirectory = baseNameOf cfg.folder;
           RuntimeDirectoryMode = "0700";
