@@ -9,8 +9,8 @@ const directory = join(import.meta.dirname, 'inside');
 const only = process.env['BERTH_INSIDE'];
 
 for (const name of readdirSync(directory)) {
-  // `a-*.ts` are what the tests share; `*.ts` beside them hold tests.
-  if (name.startsWith('a-') || !name.endsWith('.ts') || (only !== undefined && !name.includes(only))) continue;
+  // `a-*.ts` and `an-*.ts` are what the tests share; `*.ts` beside them hold tests.
+  if (/^an?-/.test(name) || !name.endsWith('.ts') || (only !== undefined && !name.includes(only))) continue;
   hostTest(`inside a test host: ${name}`, async () => {
     await using host = await bringUpTestHost();
     const run = await host.run(['node', '--test', '--test-reporter=spec', join(directory, name)], {

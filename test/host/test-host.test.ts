@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,23 +11,21 @@ import { bringUpTestHost } from './test-host.ts';
 
 const project = resolve(import.meta.dirname, '../..');
 
-/** Everything of test hosts that can be left on the machine. */
-function leftovers(): string[] {
+/** Everything there is of the hosts that a process brought up. Others may bring up theirs at the same time. */
+function tracesOf(owner: number | undefined): string[] {
+  const claims = '/run/berth-test-hosts';
   const cgroups = existsSync('/sys/fs/cgroup/unified') ? '/sys/fs/cgroup/unified' : '/sys/fs/cgroup';
-  const found = (directory: string, pattern: RegExp): string[] =>
-    (existsSync(directory) ? readdirSync(directory) : [])
-      .filter((name) => pattern.test(name))
-      .map((name) => join(directory, name));
-  return [
-    ...found('/run/berth-test-hosts', /\.json$/),
-    ...found(tmpdir(), /^berth-host-/),
-    ...found(cgroups, /^berth-test-host-/),
-    ...found('/sys/class/net', /^ve-berth/),
-  ];
+  return readdirSync(claims).flatMap((name) => {
+    const number = /^(\d+)\.json$/.exec(name)?.[1];
+    if (number === undefined) return [];
+    const claim = JSON.parse(readFileSync(join(claims, name), 'utf8')) as { ownerPid: number; stateDirectory: string };
+    if (claim.ownerPid !== owner) return [];
+    return [claim.stateDirectory, join(cgroups, `berth-test-host-${number}`), `/sys/class/net/ve-berth${number}`];
+  });
 }
 
 async function eventually(condition: () => boolean, what: () => string): Promise<void> {
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + 60_000;
   while (!condition()) {
     if (performance.now() > deadline) assert.fail(what());
     await delay(20);
@@ -36,8 +33,9 @@ async function eventually(condition: () => boolean, what: () => string): Promise
 }
 
 hostTest('a host comes up with everything running, and leaves nothing behind', async () => {
-  const before = leftovers();
   const host = await bringUpTestHost();
+  const traces = tracesOf(process.pid);
+  assert.ok(traces.length === 3 && traces.every((path) => existsSync(path)), traces.join(' '));
   try {
     const failed = await host.run(['systemctl', 'list-units', '--failed', '--plain', '--no-legend']);
     assert.equal(failed.stdout, '');
@@ -58,7 +56,8 @@ hostTest('a host comes up with everything running, and leaves nothing behind', a
   } finally {
     await host.down();
   }
-  assert.deepEqual(leftovers(), before);
+  assert.equal(existsSync(traces[0] ?? ''), false, 'its state directory is gone');
+  assert.deepEqual(tracesOf(process.pid), []);
   await host.down();
 });
 
@@ -96,17 +95,18 @@ hostTest('files survive a power cut of the host, and it boots again', async () =
 });
 
 hostTest('a host whose owner is killed with SIGKILL is removed all the same', async () => {
-  const before = leftovers();
   const owner = spawn(process.execPath, [join(import.meta.dirname, 'hold-host.ts')], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   await once(owner.stdout, 'data');
-  assert.notDeepEqual(leftovers(), before, 'the owner should have a host up');
+  const [state, cgroup, link] = tracesOf(owner.pid);
+  assert.ok(state !== undefined && cgroup !== undefined && link !== undefined, 'the owner should have a host up');
   owner.kill('SIGKILL');
   await once(owner, 'exit');
+  // The state directory is removed last, when processes, cgroup and link are gone.
   await eventually(
-    () => JSON.stringify(leftovers()) === JSON.stringify(before),
-    () => `still there: ${leftovers().join(' ')}`,
+    () => !existsSync(state) && tracesOf(owner.pid).length === 0,
+    () => `still there: ${state}`,
   );
 });
 

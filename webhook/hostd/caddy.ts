@@ -10,8 +10,8 @@ import { OperatorError } from '../core/errors.ts';
 import type { HostResults } from '../core/host-verbs.ts';
 import type { HostSettings } from './settings.ts';
 
-/** Loading 5,000 sites took 0.8 s on a quiet machine; a wedged Caddy must not hold up hostd. */
-const answerTimeoutMs = 30_000;
+/** A load answers when the configuration before it has ended its last requests, which the host grants 30 s (grace_period); then Caddy is wedged. */
+const answerTimeoutMs = 60_000;
 
 export async function adaptCaddyfile(settings: HostSettings, text: string): Promise<HostResults['adapt-caddyfile']> {
   const answer = await post(settings, '/adapt', text);

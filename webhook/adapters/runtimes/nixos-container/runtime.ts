@@ -58,7 +58,8 @@ export function nixosContainerRuntime(settings: NixosContainerSettings, tools: T
     },
     setUp: async (spec, signal) => {
       // From its beginning: what an earlier try left in the container is not built upon.
-      await hostd.ask({ verb: 'remove-container', name: spec.name });
+      const before = await hostd.ask({ verb: 'observe-container', name: spec.name });
+      if (before !== null) await hostd.ask({ verb: 'remove-container', name: spec.name });
       await bringUp(hostd, spec, signal);
       await runSetup(hostd, spec, signal, () => lastLines(logs, spec.name));
     },
