@@ -88,8 +88,8 @@ export class SimulatedProcess {
 
 export class Faults {
   rates: FaultRates = NO_FAULTS;
-  /** Since when neither GitHub nor the state fail, in elapsed milliseconds. */
-  calmSinceMs = 0;
+  /** Whether GitHub and the state are well from the first to the last moment. */
+  isWell = true;
   /** `routes.ensure:after` and the like, each crash point that was hit. */
   readonly covered = new Set<string>();
   /** A point at which a process dies for certain, when it is reached for the `times`th time; so that rare points are covered too. */

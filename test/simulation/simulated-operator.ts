@@ -413,11 +413,10 @@ const SUPERSEDED_WITHIN_MS = 1_500;
 
 /** A commit that is known to be overtaken must not be shown as new. */
 function noteSwitch(world: Shared, route: PreviewRoute): void {
-  const { rates, calmSinceMs } = world.faults;
   const record = [...world.state.previews.values()].find((row) => row.slug === route.slug);
   const pull = pullOf(world, record);
-  // While GitHub or the state fail, we cannot know.
-  if (pull?.state !== 'open' || route.answering === null || rates.github + rates.stale + rates.state > 0) return;
+  // Where GitHub fails or answers with old news, or the state fails, we cannot know in time.
+  if (pull?.state !== 'open' || route.answering === null || !world.faults.isWell) return;
   const shown = record?.instances.find((instance) => instance.name === route.answering?.instance);
   const knownSince = world.knownHeads.get(pull.sha);
   if (
@@ -427,6 +426,6 @@ function noteSwitch(world: Shared, route: PreviewRoute): void {
     knownSince === undefined
   )
     return;
-  if (world.clock.elapsedMs - Math.max(knownSince, calmSinceMs) > SUPERSEDED_WITHIN_MS)
+  if (world.clock.elapsedMs - knownSince > SUPERSEDED_WITHIN_MS)
     world.violations.add(`#${pull.number}: an overtaken commit was switched to`);
 }

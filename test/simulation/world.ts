@@ -103,6 +103,8 @@ export class World implements Shared {
       host: has('host') ? 0.03 : 0,
       state: has('state') ? 0.01 : 0,
     };
+    const { github, stale, state } = this.faults.rates;
+    this.faults.isWell = github + stale + state === 0;
     this.faults.planned = {
       point: CRASH_POINTS[history.seed % CRASH_POINTS.length] ?? '',
       times: this.random.chance(0.7) ? 1 : this.random.integer(2, 4),
@@ -114,7 +116,6 @@ export class World implements Shared {
     }
     await this.clock.run(this.clock.elapsedMs + 3_000);
     this.faults.rates = NO_FAULTS;
-    this.faults.calmSinceMs = this.clock.elapsedMs;
     if (this.alive === 0) this.startOperator();
   }
 
