@@ -30,16 +30,9 @@ import type {
   Wanted,
 } from './core/preview.ts';
 import type { DatabaseName, HostLabel, InstanceName, Slug } from './core/names.ts';
-import type {
-  ObservedSubject,
-  PreviewKey,
-  PullRequestEvent,
-  RepositoryName,
-  Revision,
-  Sha,
-} from './core/pull-request.ts';
+import type { ObservedSubject, PreviewKey, PullRequestEvent, RepositoryName, Revision } from './core/pull-request.ts';
 import type { Policy } from './core/policy.ts';
-import type { Report } from './core/report.ts';
+import type { Report, ReportRecord } from './core/report.ts';
 import type { SlotAddresses } from './core/slots.ts';
 
 export interface Clock {
@@ -61,6 +54,8 @@ export interface Log {
 /** What a webhook request turned out to be. `rejected.status` is the HTTP status GitHub gets; docs/reference/http-api.md lists them all. */
 export type IncomingDelivery =
   | { readonly kind: 'event'; readonly deliveryId: string; readonly event: PullRequestEvent }
+  /** Somebody else edited or deleted a comment on a pull request; it may be ours. */
+  | { readonly kind: 'comment'; readonly deliveryId: string; readonly key: PreviewKey; readonly commentId: number }
   | { readonly kind: 'ignored'; readonly deliveryId: string; readonly reason: string }
   | { readonly kind: 'ping'; readonly deliveryId: string }
   | { readonly kind: 'rejected'; readonly status: 400 | 401 | 415; readonly code: string; readonly message: string };
@@ -75,27 +70,27 @@ export interface PullRequests {
   observe(key: PreviewKey, repository: RepositoryName, signal: AbortSignal): Promise<ObservedSubject>;
   /** All open pull requests of a repository, each with the repository's present name and id. */
   listOpen(repository: RepositoryName, signal: AbortSignal): Promise<PreviewKey[]>;
+  /** Repositories of an owner that we may see and that have something open, the most recently pushed ones first; at most 1,000. */
+  listRepositories(owner: string, signal: AbortSignal): Promise<RepositoryName[]>;
   /** For the command line: the open pull request of a branch, or else the branch itself. Null when there is no such branch. */
   find(repository: RepositoryName, branch: string, signal: AbortSignal): Promise<PreviewKey | null>;
-}
-
-/** What was last told to a pull request, and where. */
-export interface ReportRecord {
-  readonly key: PreviewKey;
-  readonly repository: RepositoryName;
-  /** Our comment; found by this id, never by its text. */
-  readonly commentId: number | null;
-  /** Hash of what the comment says; unequal means that it has to be edited. */
-  readonly commentHash: string | null;
-  readonly status: { readonly sha: Sha; readonly hash: string } | null;
 }
 
 export interface Reports {
   /**
    * Makes comment and commit status say this. Creates at most one comment per pull request, also when an earlier try was cut off
-   * before its id was stored, and none unless the report says `mayCreate`. Returns what is to be stored. Throws the GITHUB_* errors.
+   * before its id was stored, and none unless the report says `mayCreate`. What was written last is believed to be there still, unless a
+   * look was asked for since the last one. Returns what is to be stored. Throws the GITHUB_* errors.
    */
   ensure(before: ReportRecord, report: Report, signal: AbortSignal): Promise<ReportRecord>;
+}
+
+export interface Redeliveries {
+  /**
+   * Asks GitHub to send again, once each, the deliveries of our webhook since then that it could not bring to us. Returns how many were
+   * asked for. Having no right to do so is normal and not an error. Throws the GITHUB_* errors.
+   */
+  request(repositories: ReadonlySet<RepositoryName>, since: Date, signal: AbortSignal): Promise<number>;
 }
 
 // ── State ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -108,6 +103,8 @@ export interface Intake {
    * Throws STATE_UNAVAILABLE when it could not be committed.
    */
   accept(deliveryId: string, event: PullRequestEvent): Promise<Acceptance>;
+  /** If the comment is ours, a look at it and a report are asked for, committed before it resolves. Says whether it is. Throws STATE_UNAVAILABLE. */
+  doubtComment(key: PreviewKey, commentId: number): Promise<boolean>;
 }
 
 /** The right to work on one preview: held by one job at a time, over all operators. Disposed when the work ends. */
@@ -157,7 +154,10 @@ export interface PreviewStore {
   forget(lock: PreviewLock, generation: number): Promise<boolean>;
 
   loadReport(key: PreviewKey): Promise<ReportRecord | null>;
+  /** Saves all but `lookAskedAt`. */
   saveReport(report: ReportRecord): Promise<void>;
+  /** Asks for a look at the comments of previews; where there are more than `max`, at those whose turn it is. */
+  askForCommentLooks(max: number): Promise<void>;
 }
 
 export interface JobQueue {
@@ -377,6 +377,7 @@ export interface Operator {
   readonly random: Random;
   readonly pullRequests: PullRequests;
   readonly reports: Reports;
+  readonly redeliveries: Redeliveries;
   readonly store: PreviewStore;
   readonly jobs: JobQueue;
   readonly sources: Sources;

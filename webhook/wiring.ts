@@ -8,6 +8,7 @@ import { startGateway, type Gateway } from './adapters/gateway/gateway.ts';
 import { gitSources } from './adapters/git/sources.ts';
 import { connectToGitHub, type GitHubIdentity } from './adapters/github/github-client.ts';
 import { createPullRequests } from './adapters/github/pull-requests.ts';
+import { createRedeliveries } from './adapters/github/redeliveries.ts';
 import { createReports } from './adapters/github/reports.ts';
 import { createWebhookSource } from './adapters/github/webhook-source.ts';
 import { httpHealth } from './adapters/health/http-health.ts';
@@ -21,6 +22,7 @@ import { processRuntime } from './adapters/runtimes/process/runtime.ts';
 import { localShell } from './adapters/shell/local-shell.ts';
 import type { Config } from './config.ts';
 import { OperatorError } from './core/errors.ts';
+import { WEBHOOK_PATH } from './core/pull-request.ts';
 import { statusPageOf } from './dashboard/status-page.ts';
 import type {
   AppDatabases,
@@ -76,6 +78,7 @@ export async function wire(config: Config, log: Log): Promise<Wiring> {
     random: systemRandom,
     pullRequests: createPullRequests(github),
     reports: createReports(github, { markerSecret: config.github.webhookSecret.reveal(), log }),
+    redeliveries: createRedeliveries(github, { webhookPath: WEBHOOK_PATH, log }),
     store: state.store,
     jobs: state.jobs,
     sources: gitSources({

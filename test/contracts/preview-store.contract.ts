@@ -460,7 +460,15 @@ function reports(withStore: WithStore): void {
     withStore(async ({ store }) => {
       const key = pullKey(1);
       assert.equal(await store.loadReport(key), null);
-      const empty = { key, repository: REPOSITORY, commentId: null, commentHash: null, status: null };
+      const empty = {
+        key,
+        repository: REPOSITORY,
+        commentId: null,
+        commentHash: null,
+        status: null,
+        lookAskedAt: null,
+        lookedAt: null,
+      };
       await store.saveReport(empty);
       assert.deepEqual(await store.loadReport(key), empty);
       const told = {
@@ -468,11 +476,57 @@ function reports(withStore: WithStore): void {
         commentId: 2 ** 40,
         commentHash: 'c',
         status: { sha: FIRST.sha, hash: 's' },
+        lookAskedAt: null,
+        lookedAt: null,
       };
       await using lock = await requested(store, key);
       await store.saveReport(told);
       await store.forget(lock, await store.generation(key));
       assert.deepEqual(await store.loadReport(key), told);
+    }),
+  );
+
+  test(
+    'a look at a comment is asked for in turns, where there is a preview and a comment',
+    withStore(async ({ store }) => {
+      const keys = [pullKey(1), pullKey(2), pullKey(3), pullKey(4)] as const;
+      const asked = () => Promise.all(keys.map(async (key) => (await store.loadReport(key))?.lookAskedAt !== null));
+      for (const [index, key] of keys.entries()) {
+        // The third has no comment, the fourth no preview.
+        const commentId = index === 2 ? null : index + 1;
+        const told = { commentId, commentHash: 'c', status: null, lookAskedAt: null, lookedAt: null };
+        await store.saveReport({ key, repository: REPOSITORY, ...told });
+        if (index < 3) await store.request(key, REPOSITORY);
+      }
+      await store.askForCommentLooks(1);
+      assert.deepEqual(await asked(), [true, false, false, false]);
+      await store.askForCommentLooks(1);
+      assert.deepEqual(await asked(), [true, true, false, false]);
+      await store.askForCommentLooks(9);
+      assert.deepEqual(await asked(), [true, true, false, false]);
+    }),
+  );
+
+  test(
+    'a look that is asked for while one is under way is not lost',
+    withStore(async ({ store }) => {
+      const key = pullKey(1);
+      await store.request(key, REPOSITORY);
+      const told = { commentId: 1, commentHash: 'c', status: null, lookAskedAt: null, lookedAt: null };
+      await store.saveReport({ key, repository: REPOSITORY, ...told });
+      await store.askForCommentLooks(1);
+      const before = await store.loadReport(key);
+      assert.ok(before?.lookAskedAt instanceof Date);
+      // Until a millisecond has passed.
+      do await store.askForCommentLooks(1);
+      while ((await store.loadReport(key))?.lookAskedAt?.getTime() === before.lookAskedAt.getTime());
+      await store.saveReport({ ...before, lookedAt: before.lookAskedAt });
+      const after = await store.loadReport(key);
+      assert.deepEqual(after?.lookedAt, before.lookAskedAt);
+      assert.ok(after?.lookAskedAt != null && after.lookAskedAt > before.lookAskedAt);
+      await store.saveReport({ ...after, lookedAt: after.lookAskedAt });
+      const done = await store.loadReport(key);
+      assert.deepEqual(done?.lookedAt, done?.lookAskedAt);
     }),
   );
 }

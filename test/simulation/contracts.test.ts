@@ -34,6 +34,7 @@ function openShared(pool: AddressPool, now: (clock: VirtualClock) => Date): Shar
     state: new SimulatedState(pool, () => now(clock)),
     knownHeads: new Map(),
     violations: new Set(),
+    redeliver: () => 0,
   };
 }
 

@@ -26,6 +26,7 @@ export const OPERATIONS = [
   'store.saveDatabase',
   'store.forget',
   'store.saveReport',
+  'store.askForCommentLooks',
   'jobs.enqueueReconcile',
   'jobs.enqueueReport',
   'jobs.enqueueSweep',

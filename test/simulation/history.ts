@@ -19,6 +19,8 @@ export type HistoryEvent = { readonly atMs: number } & (
     } & PullAt)
   | ({ readonly kind: 'push'; readonly sha: string; readonly app: AppKind } & PullAt)
   | ({ readonly kind: 'close' | 'reopen' | 'draft' | 'ready' | 'base' | 'fork-deleted' } & PullAt)
+  /** Somebody lays hands on our comment. */
+  | ({ readonly kind: 'comment-edited' | 'comment-deleted' } & PullAt)
   | { readonly kind: 'rename' | 'transfer'; readonly repository: number; readonly name: string }
   | { readonly kind: 'disallow' | 'allow'; readonly repository: number }
   | { readonly kind: 'kill' | 'stop' | 'second-operator' }
@@ -88,7 +90,7 @@ function eventAt(random: SeededRandom, atMs: number, pull: PullAt, { open, aroun
     const author = random.chance(0.8) ? 'member' : random.pick(['fork', 'dependabot', 'deleted-fork'] as const);
     return { kind: 'open', atMs, sha, app, author, draft: random.chance(0.1), ...pull };
   }
-  if (around.length > 0 && random.chance(0.12)) return elsewhere(random, atMs, pull.repository, random.pick(around));
+  if (around.length > 0 && random.chance(0.12)) return elsewhere(random, atMs, pull, random.pick(around));
   if (state === 'closed') {
     if (random.chance(0.3)) return { kind: 'push', atMs, sha, app, ...pull };
     open.set(pull, 'open');
@@ -102,16 +104,24 @@ function eventAt(random: SeededRandom, atMs: number, pull: PullAt, { open, aroun
   return { kind: 'push', atMs, sha, app, ...pull };
 }
 
-type ElsewhereKind = 'rename' | 'transfer' | 'disallow' | 'allow' | 'kill' | 'stop' | 'second-operator';
+type ElsewhereKind =
+  | ('rename' | 'transfer' | 'disallow' | 'allow' | 'comment-edited' | 'comment-deleted')
+  | ('kill' | 'stop' | 'second-operator');
 
-/** What may happen around pull requests. GitHub announces none of the first four to us: they need a sweep. */
+/** What may happen around pull requests. GitHub announces none of the first six to us: they need a sweep. */
 function elsewhereKinds(sweeps: boolean, faults: readonly FaultKind[]): ElsewhereKind[] {
-  const unannounced: ElsewhereKind[] = sweeps ? ['rename', 'transfer', 'disallow', 'allow'] : [];
+  const unannounced: ElsewhereKind[] = sweeps
+    ? ['rename', 'transfer', 'disallow', 'allow', 'comment-edited', 'comment-deleted']
+    : [];
   return faults.includes('operators') ? [...unannounced, 'kill', 'stop', 'second-operator'] : unannounced;
 }
 
-function elsewhere(random: SeededRandom, atMs: number, repository: number, kind: ElsewhereKind): HistoryEvent {
+function elsewhere(random: SeededRandom, atMs: number, pull: PullAt, kind: ElsewhereKind): HistoryEvent {
+  const { repository } = pull;
   switch (kind) {
+    case 'comment-edited':
+    case 'comment-deleted':
+      return { kind, atMs, ...pull };
     case 'rename':
       return { kind, atMs, repository, name: `acme/renamed-${random.integer(1, 3)}-${repository}` };
     case 'transfer':

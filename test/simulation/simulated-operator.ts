@@ -3,7 +3,7 @@ import { OperatorError } from '../../webhook/core/errors.ts';
 import type { AppManifest } from '../../webhook/core/app-manifest.ts';
 import type { DatabaseName, InstanceName } from '../../webhook/core/names.ts';
 import type { Policy } from '../../webhook/core/policy.ts';
-import { keyText, type PreviewKey, type Sha } from '../../webhook/core/pull-request.ts';
+import { keyText, ownerOf, type PreviewKey, type Sha } from '../../webhook/core/pull-request.ts';
 import { addressesOf, type AddressPool } from '../../webhook/core/slots.ts';
 import type {
   Health,
@@ -37,6 +37,8 @@ export interface Shared {
   readonly pool: AddressPool;
   readonly knownHeads: ReadonlyMap<Sha, number>;
   readonly violations: Set<string>;
+  /** Sends the deliveries that came to nothing once more; returns how many. */
+  readonly redeliver: () => number;
 }
 
 export const NO_LOG: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => NO_LOG };
@@ -59,6 +61,7 @@ export function simulatedOperator(world: Shared, process: SimulatedProcess, poli
     random: { password: () => `password-${world.random.integer(0, 1e9)}` },
     pullRequests: pullRequests(world, process),
     reports: reports(world, process),
+    redeliveries: { request: () => world.faults.read(process, () => world.redeliver()) },
     store: store(world, process),
     jobs: jobs(world, process),
     sources: sources(world, process),
@@ -99,6 +102,8 @@ function pullRequests({ github, faults, random, clock }: Shared, process: Simula
         }));
       }),
     find: async () => null,
+    listRepositories: async (owner) =>
+      [...github.repositories.values()].map(({ name }) => name).filter((name) => ownerOf(name) === owner),
   };
 }
 
@@ -115,14 +120,23 @@ function reports({ github, faults }: Shared, process: SimulatedProcess): Reports
         if (pull === undefined) throw new OperatorError('GITHUB_UNREACHABLE', 'No such pull request.');
         // As the real adapter: by id, or else a comment of ours that a cut-off try left behind.
         const known = pull.comments.find((comment) => comment.id === commentId) ?? pull.comments[0];
+        const { lookAskedAt, lookedAt } = before;
+        const isLookWanted = lookAskedAt !== null && (lookedAt === null || lookedAt < lookAskedAt);
+        const isBelieved = commentId !== null && before.commentHash === report.comment && !isLookWanted;
         if (known === undefined && !report.mayCreate) return before;
-        if (known === undefined) commentId = github.createComment(repository, number, report.comment);
-        else {
+        if (known === undefined && !isBelieved) commentId = github.createComment(repository, number, report.comment);
+        if (known !== undefined && !isBelieved) {
           known.body = report.comment;
           commentId = known.id;
         }
         if (report.status !== null) pull.statuses.set(report.status.sha, report.status.state);
-        return { ...before, commentId, commentHash: report.comment, status: null };
+        return {
+          ...before,
+          commentId,
+          commentHash: report.comment,
+          status: null,
+          lookedAt: before.lookAskedAt,
+        };
       });
     },
   };
@@ -187,8 +201,10 @@ function store({ state, faults }: Shared, process: SimulatedProcess): PreviewSto
     loadReport: (key) => faults.read(process, () => state.reports.get(keyText(key)) ?? null),
     saveReport: (report) =>
       faults.effect(process, 'store.saveReport', () => {
-        state.reports.set(keyText(report.key), report);
+        state.saveReport(report);
       }),
+    askForCommentLooks: (max) =>
+      faults.effect(process, 'store.askForCommentLooks', () => state.askForCommentLooks(max)),
   };
 }
 

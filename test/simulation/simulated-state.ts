@@ -13,8 +13,9 @@ import {
   type RepositoryName,
   type Revision,
 } from '../../webhook/core/pull-request.ts';
+import type { ReportRecord } from '../../webhook/core/report.ts';
 import { nextSlot, type AddressPool } from '../../webhook/core/slots.ts';
-import type { Acceptance, PreviewLock, ReportRecord } from '../../webhook/ports.ts';
+import type { Acceptance, PreviewLock } from '../../webhook/ports.ts';
 
 /** One row of the queue. `revision` is bumped when a waiting job is asked for again. */
 export interface SimulatedJob {
@@ -191,6 +192,18 @@ export class SimulatedState {
     this.previews.delete(text);
     for (const [label, owner] of this.hosts) if (owner === text) this.hosts.delete(label);
     return true;
+  }
+
+  saveReport(report: ReportRecord): void {
+    const text = keyText(report.key);
+    this.reports.set(text, { ...report, lookAskedAt: this.reports.get(text)?.lookAskedAt ?? null });
+  }
+
+  askForCommentLooks(max: number): void {
+    const waiting = [...this.reports]
+      .filter(([key, report]) => report.commentId !== null && this.previews.has(key))
+      .sort(([, a], [, b]) => (a.lookAskedAt?.getTime() ?? 0) - (b.lookAskedAt?.getTime() ?? 0));
+    for (const [key, report] of waiting.slice(0, max)) this.reports.set(key, { ...report, lookAskedAt: this.#nowMs() });
   }
 
   // Queue

@@ -32,6 +32,8 @@ interface Delivery {
   readonly sha: Sha;
 }
 
+type PullEventKind = 'open' | 'push' | 'close' | 'reopen' | 'draft' | 'ready' | 'base' | 'fork-deleted';
+
 interface Running {
   readonly process: SimulatedProcess;
   readonly shutdown: AbortController;
@@ -66,6 +68,8 @@ export class World implements Shared {
   #processIds = 0;
   #deliveries = 0;
   #isRestartWanted = true;
+  /** Deliveries that GitHub could not bring to us, and was not yet asked for again. */
+  #failed: Delivery[] = [];
 
   constructor({ seed, faults: kinds, sweeps }: Pick<History, 'seed' | 'faults' | 'sweeps'>) {
     // Not the history's own stream: taking an event out while shrinking must not change what goes wrong elsewhere more than it has to.
@@ -201,6 +205,10 @@ export class World implements Shared {
         if (repository !== undefined) this.github.rename(repository, event.name);
         return;
       }
+      case 'comment-edited':
+      case 'comment-deleted':
+        this.#happenToComment(event);
+        return;
       case 'open':
       case 'push':
       case 'close':
@@ -218,7 +226,18 @@ export class World implements Shared {
     for (const pull of this.github.repositories.get(repositoryId)?.pulls.values() ?? []) pull.wasAbsent = true;
   }
 
-  #happenToPull(event: Extract<HistoryEvent, { number: number }>): void {
+  /** Where there is a preview: a comment that was the last word on one that is gone, nobody looks at any more. */
+  #happenToComment(event: { kind: 'comment-edited' | 'comment-deleted'; repository: number; number: number }): void {
+    const { repository: repositoryId, number } = event;
+    const pull = this.github.repositories.get(repositoryId)?.pulls.get(number);
+    const comment = pull?.comments[0];
+    const isOfAPreview = this.state.previews.has(keyText({ repositoryId, subject: { kind: 'pull', number } }));
+    if (pull === undefined || comment === undefined || !isOfAPreview) return;
+    if (event.kind === 'comment-edited') comment.body = 'Somebody wrote something else here.';
+    else pull.comments.length = 0;
+  }
+
+  #happenToPull(event: Extract<HistoryEvent, { number: number; kind: PullEventKind }>): void {
     const repository = this.github.repositories.get(event.repository);
     if (repository === undefined) return;
     if (event.kind === 'open') {
@@ -272,7 +291,11 @@ export class World implements Shared {
     };
     if (this.onAnnounce !== null) return this.onAnnounce(() => this.#send(delivery));
     const isFaulty = this.#kinds.has('delivery');
-    if (isFaulty && this.#sweeps && this.random.chance(0.2)) return;
+    if (isFaulty && this.#sweeps && this.random.chance(0.2)) {
+      // Half of them GitHub does not even list.
+      if (this.random.chance(0.5)) this.#failed.push(delivery);
+      return;
+    }
     const copies = isFaulty && this.random.chance(0.2) ? this.random.integer(2, 5) : 1;
     for (let copy = 0; copy < copies; copy += 1) {
       // A long delay swaps it with later ones.
@@ -293,6 +316,7 @@ export class World implements Shared {
 
   async #deliver({ id, event, sha }: Delivery): Promise<void> {
     const running = [...this.#running.values()].at(-1);
+    if (running === undefined) this.#failed.push({ id, event, sha });
     if (running === undefined || !isAllowedRepository(running.policy, event.repository)) return;
     const { process } = running;
     const intake = {
@@ -303,11 +327,19 @@ export class World implements Shared {
       await acceptEvent({ intake, log: NO_LOG }, { kind: 'event', deliveryId: id, event });
     } catch {
       // Answered with 503.
+      this.#failed.push({ id, event, sha });
       return;
     }
     this.acknowledged.add(id);
     if (!this.knownHeads.has(sha)) this.knownHeads.set(sha, this.clock.elapsedMs);
   }
+
+  readonly redeliver = (): number => {
+    const failed = this.#failed;
+    this.#failed = [];
+    for (const delivery of failed) this.clock.at(1, () => this.#send(delivery));
+    return failed.length;
+  };
 
   #say(text: string): void {
     this.log.push(`${(this.clock.elapsedMs / 1_000).toFixed(1).padStart(5)} s  ${text}`);

@@ -12,7 +12,7 @@ export const SECRET = 'a-webhook-secret-of-the-tests-0123456789';
 export const PREVIOUS_SECRET = 'the-secret-before-the-rotation-0123456789';
 
 export interface WebhookServerOptions {
-  readonly intake?: Intake;
+  readonly intake?: Pick<Intake, 'accept'> & Partial<Intake>;
   readonly isReady?: () => Promise<boolean>;
   readonly limits?: Partial<HttpLimits>;
   readonly repositories?: readonly string[];
@@ -45,7 +45,7 @@ export class AWebhookServer implements AsyncDisposable {
     const memory = new MemoryIntake();
     const app = await buildWebhookServer({
       source: createWebhookSource({ secrets: [SECRET, PREVIOUS_SECRET], policy }),
-      intake: options.intake ?? memory,
+      intake: { accept: (id, event) => memory.accept(id, event), doubtComment, ...options.intake },
       isReady: options.isReady ?? (() => Promise.resolve(true)),
       metrics: createMetrics({ store: { list: () => Promise.resolve([]) }, log }),
       log,
@@ -113,8 +113,11 @@ export class AWebhookServer implements AsyncDisposable {
   }
 }
 
+/** No comment is ours: which ones are is in PostgreSQL. */
+const doubtComment = () => Promise.resolve(false);
+
 /** For tests of the HTTP side alone; what is durable is tested with PostgreSQL. */
-class MemoryIntake implements Intake {
+class MemoryIntake implements Pick<Intake, 'accept'> {
   readonly accepted = new Map<string, PullRequestEvent>();
 
   accept(deliveryId: string, event: PullRequestEvent): Promise<Acceptance> {

@@ -119,6 +119,18 @@ export const JOB_TIMEOUT_MS = 100 * 60_000;
 export const SWEEP_INTERVAL_MS = 2 * 60_000;
 
 /**
+ * Comments that are looked at after one sweep. Each is a request to GitHub, which allows a token 5,000 an hour for everything; where there are
+ * more previews than this, they take turns.
+ */
+export const COMMENT_LOOKS_PER_SWEEP = 50;
+
+/** A comment of ours that somebody edits again and again is put right at once no more often than this; in between the sweep does it. */
+export const COMMENT_REPAIR_PAUSE_MS = 60_000;
+
+/** How far back the first sweep looks for deliveries that failed: GitHub can send them again for three days. */
+export const REDELIVERY_LOOKBACK_MS = 3 * 24 * 60 * 60_000;
+
+/**
  * Something of ours without a record must have been seen that way for this long before it is removed: longer than any step takes between
  * making a thing and saving that it is there, and one full sweep.
  */

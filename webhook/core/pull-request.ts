@@ -3,6 +3,9 @@
  * types and never travel further.
  */
 
+/** Path of the URL that GitHub sends our webhook to; a proxy may put something in front. */
+export const WEBHOOK_PATH = '/webhook/github';
+
 declare const brand: unique symbol;
 type Branded<Base, Name extends string> = Base & { readonly [brand]: Name };
 

@@ -1,7 +1,7 @@
 /** What the pull request is told: one comment and one commit status, rendered from the facts. Pure; delivery is jobs/report-task. */
 import { ERROR_CODES } from './errors.ts';
 import { phaseOf, type Phase, type PreviewRecord, type RefusalReason, type StepName } from './preview.ts';
-import { shortSha, type Sha } from './pull-request.ts';
+import { shortSha, type PreviewKey, type RepositoryName, type Sha } from './pull-request.ts';
 
 export interface Report {
   /** GitHub-flavoured Markdown, without the marker that the adapter adds. */
@@ -15,6 +15,21 @@ export interface Report {
     readonly description: string;
     readonly url: string | null;
   } | null;
+}
+
+/** What was last told to a pull request, and where. */
+export interface ReportRecord {
+  readonly key: PreviewKey;
+  readonly repository: RepositoryName;
+  /** Our comment; found by this id, never by its text. */
+  readonly commentId: number | null;
+  /** Hash of what the comment says; unequal means that it has to be edited. */
+  readonly commentHash: string | null;
+  readonly status: { readonly sha: Sha; readonly hash: string } | null;
+  /** When a look at the comment itself was last asked for: somebody may have edited or deleted it. */
+  readonly lookAskedAt: Date | null;
+  /** The request that the last look answered. */
+  readonly lookedAt: Date | null;
 }
 
 /** The report of a preview that is no more. */

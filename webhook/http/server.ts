@@ -14,11 +14,12 @@ import {
   WEBHOOK_KEEP_ALIVE_MS,
   WEBHOOK_RECEIVE_TIMEOUT_MS,
 } from '../core/limits.ts';
+import { WEBHOOK_PATH } from '../core/pull-request.ts';
 import type { Intake, Log, WebhookSource } from '../ports.ts';
 import { bodyOfStatus, refuse, replyToError } from './error-reply.ts';
 import { healthRoute } from './health-route.ts';
 import { metricsRoute, type Metrics } from './metrics.ts';
-import { WEBHOOK_PATH, webhookRoute } from './webhook-route.ts';
+import { webhookRoute } from './webhook-route.ts';
 
 export interface HttpLimits {
   readonly bodyMaxBytes: number;

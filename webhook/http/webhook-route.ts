@@ -4,6 +4,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { firstSlugCandidate } from '../core/names.ts';
+import { WEBHOOK_PATH } from '../core/pull-request.ts';
 import type { Acceptance, IncomingDelivery, Intake, Log, WebhookSource } from '../ports.ts';
 import { refuse, replyToError, statusOf, type ErrorBody } from './error-reply.ts';
 import type { DeliveryCounter } from './metrics.ts';
@@ -17,7 +18,6 @@ export interface WebhookRouteOptions {
   readonly limits: BodyLimits & { readonly badSignaturesPerMinute: number };
 }
 
-export const WEBHOOK_PATH = '/webhook/github';
 const NO_BODY = Buffer.alloc(0);
 const MINUTE_MS = 60_000;
 
@@ -46,6 +46,8 @@ export async function webhookRoute(app: FastifyInstance, options: WebhookRouteOp
     switch (incoming.kind) {
       case 'event':
         return reply.code(202).send(await acceptEvent(options, incoming));
+      case 'comment':
+        return acceptComment(options, incoming, reply);
       case 'ping':
         options.log.info({ deliveryId: incoming.deliveryId }, 'GitHub’s ping arrived: the webhook is set up.');
         return reply.send({ status: 'pong' });
@@ -83,7 +85,7 @@ type Rejection = Extract<IncomingDelivery, { kind: 'rejected' }>;
 
 /** Commits the event, and only then says so. Throws what the intake throws. */
 export async function acceptEvent(
-  options: Pick<WebhookRouteOptions, 'intake' | 'log'>,
+  options: { readonly intake: Pick<Intake, 'accept'>; readonly log: Log },
   incoming: Event,
 ): Promise<{ status: Acceptance; slug: string | undefined }> {
   const { deliveryId, event } = incoming;
@@ -92,6 +94,19 @@ export async function acceptEvent(
   // The name that the preview asks for first; it gets another one only when a preview of a repository of the same name has this one.
   const slug = firstSlugCandidate(event.repository, event.key);
   return { status: acceptance, slug };
+}
+
+async function acceptComment(
+  { intake, log }: WebhookRouteOptions,
+  { deliveryId, key, commentId }: Extract<IncomingDelivery, { kind: 'comment' }>,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  if (!(await intake.doubtComment(key, commentId))) {
+    log.debug({ deliveryId, reason: 'comment_not_ours' }, 'Delivery ignored.');
+    return reply.send({ status: 'ignored', reason: 'comment_not_ours' });
+  }
+  log.info({ deliveryId, key, commentId }, 'Somebody edited or deleted our comment.');
+  return reply.code(202).send({ status: 'accepted' });
 }
 
 function refuseDelivery(options: WebhookRouteOptions, rejection: Rejection, reply: FastifyReply): FastifyReply {

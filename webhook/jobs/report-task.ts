@@ -21,7 +21,10 @@ export async function reportTask(
   if (record === null && told === null) return;
   const repository = record?.repository ?? told?.repository;
   if (repository === undefined) return;
-  const before = { ...(told ?? { key, commentId: null, commentHash: null, status: null }), repository };
+  const before = {
+    ...(told ?? { key, commentId: null, commentHash: null, status: null, lookAskedAt: null, lookedAt: null }),
+    repository,
+  };
   const report = record === null ? GONE_REPORT : reportFrom(record, urlsOf(op, record));
   if (told === null && !report.mayCreate) return;
   // That something may have been said is written down first: a try that is cut off must not be forgotten.

@@ -1,12 +1,12 @@
 import type { Operator } from '../ports.ts';
-import { sweep, type Sightings } from '../reconcile/sweep.ts';
+import { newSweepMemory, sweep } from '../reconcile/sweep.ts';
 
 /** Sweeps, and asks for the next sweep. The queue holds one sweep for all operators, so it does not matter who runs it. */
 export function sweepTask(op: Operator, intervalMs: number): (signal: AbortSignal) => Promise<void> {
-  const sightings: Sightings = new Map();
+  const memory = newSweepMemory();
   return async (signal) => {
     try {
-      await sweep(op, sightings, signal);
+      await sweep(op, memory, signal);
     } finally {
       if (!signal.aborted) await op.jobs.enqueueSweep(new Date(op.clock.now().getTime() + intervalMs));
     }

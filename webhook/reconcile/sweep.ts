@@ -3,7 +3,7 @@
  * the host that belong to no preview. On start, on a timer and on demand.
  */
 import { operatorErrorFrom } from '../core/errors.ts';
-import { ORPHAN_OBSERVATION_MS } from '../core/limits.ts';
+import { COMMENT_LOOKS_PER_SWEEP, ORPHAN_OBSERVATION_MS, REDELIVERY_LOOKBACK_MS } from '../core/limits.ts';
 import { databaseNameOf } from '../core/names.ts';
 import { isAllowedRepository } from '../core/policy.ts';
 import type { PreviewRecord } from '../core/preview.ts';
@@ -17,33 +17,61 @@ export interface Orphan {
   readonly remove: () => Promise<void>;
 }
 
-/** Since when each orphan has been seen. Lost at a restart, which only makes an orphan wait longer. */
-export type Sightings = Map<string, Date>;
+/** What one sweep tells the next. Lost at a restart, which only makes an orphan wait longer and the first sweep look further back. */
+export interface SweepMemory {
+  /** Since when each orphan has been seen. */
+  readonly sightings: Map<string, Date>;
+  /** Until when missed deliveries were asked for; null when they never were. */
+  deliveredUntil: Date | null;
+}
+
+export function newSweepMemory(): SweepMemory {
+  return { sightings: new Map(), deliveredUntil: null };
+}
 
 type Sweeping = Pick<
   Operator,
-  'policy' | 'clock' | 'log' | 'pullRequests' | 'store' | 'jobs' | 'runtime' | 'databases' | 'routes' | 'sources'
+  | 'policy'
+  | 'clock'
+  | 'log'
+  | 'pullRequests'
+  | 'redeliveries'
+  | 'store'
+  | 'jobs'
+  | 'runtime'
+  | 'databases'
+  | 'routes'
+  | 'sources'
 >;
 
 /**
- * Asks for a look at every preview and every open pull request, and removes orphans that were seen for a full observation interval. One
- * repository or thing that fails is logged and does not stop the rest. Never removes anything because GitHub did not know it.
+ * Asks for a look at every preview, its comment and every open pull request, removes orphans that were seen for a full observation interval,
+ * and asks for missed deliveries. One repository or thing that fails is logged and does not stop the rest. Never removes anything because
+ * GitHub did not know it.
  */
-export async function sweep(op: Sweeping, sightings: Sightings, signal: AbortSignal): Promise<void> {
+export async function sweep(op: Sweeping, memory: SweepMemory, signal: AbortSignal): Promise<void> {
+  const startedAt = op.clock.now();
   const orphans = await findOrphans(op);
   const records = await op.store.list();
+  await op.store.askForCommentLooks(COMMENT_LOOKS_PER_SWEEP);
   for (const record of records) {
     await op.jobs.enqueueReconcile(record.key);
     await op.jobs.enqueueReport(record.key);
   }
-  await requestOpenPulls(op, records, signal);
-  await removeOldOrphans(op, orphans, sightings);
+  const repositories = await repositoriesOf(op, records, signal);
+  await requestOpenPulls(op, { records, repositories }, signal);
+  await removeOldOrphans(op, orphans, memory.sightings);
   await op.sources.removeUnused(new Set(records.map((record) => record.key.repositoryId)));
+  await requestMissedDeliveries(op, { repositories, memory, startedAt }, signal);
 }
 
-async function requestOpenPulls(op: Sweeping, records: readonly PreviewRecord[], signal: AbortSignal): Promise<void> {
+async function requestOpenPulls(
+  op: Sweeping,
+  { records, repositories }: { records: readonly PreviewRecord[]; repositories: ReadonlySet<RepositoryName> },
+  signal: AbortSignal,
+): Promise<void> {
   const known = new Set(records.map((record) => keyText(record.key)));
-  for (const repository of repositoriesOf(op, records)) {
+  for (const repository of repositories) {
     try {
       for (const key of await op.pullRequests.listOpen(repository, signal)) {
         if (!known.has(keyText(key))) await op.store.request(key, repository);
@@ -58,11 +86,54 @@ async function requestOpenPulls(op: Sweeping, records: readonly PreviewRecord[],
   }
 }
 
-/** The repositories named in the allow-list, and those of `owner/*` entries that we have met. */
-function repositoriesOf(op: Sweeping, records: readonly PreviewRecord[]): Set<RepositoryName> {
+/** The repositories named in the allow-list, and those of `owner/*` entries that we have met or that GitHub shows us. */
+async function repositoriesOf(
+  op: Sweeping,
+  records: readonly PreviewRecord[],
+  signal: AbortSignal,
+): Promise<Set<RepositoryName>> {
   const named = op.policy.repositories.map(parseRepositoryName).filter((name) => name !== null);
-  const met = records.map((record) => record.repository).filter((name) => isAllowedRepository(op.policy, name));
-  return new Set([...named, ...met]);
+  const met = records.map((record) => record.repository);
+  const owners = op.policy.repositories.filter((entry) => entry.endsWith('/*')).map((entry) => entry.slice(0, -2));
+  const shown: RepositoryName[] = [];
+  for (const owner of owners) {
+    try {
+      shown.push(...(await op.pullRequests.listRepositories(owner, signal)));
+    } catch (error) {
+      signal.throwIfAborted();
+      op.log.warn(
+        { owner, code: operatorErrorFrom(error).code, err: error },
+        'the owner’s repositories could not be listed; the next sweep tries again',
+      );
+    }
+  }
+  // One that is known by two spellings is asked once.
+  const distinct = new Map([...named, ...met, ...shown].map((name) => [name.toLowerCase(), name]));
+  return new Set([...distinct.values()].filter((name) => isAllowedRepository(op.policy, name)));
+}
+
+/** The window only moves on when there was nothing left in it to ask for. */
+async function requestMissedDeliveries(
+  op: Sweeping,
+  {
+    repositories,
+    memory,
+    startedAt,
+  }: { repositories: ReadonlySet<RepositoryName>; memory: SweepMemory; startedAt: Date },
+  signal: AbortSignal,
+): Promise<void> {
+  const since = memory.deliveredUntil ?? new Date(startedAt.getTime() - REDELIVERY_LOOKBACK_MS);
+  try {
+    const count = await op.redeliveries.request(repositories, since, signal);
+    if (count === 0) memory.deliveredUntil = startedAt;
+    else op.log.info({ count, since }, 'GitHub was asked to send missed deliveries again');
+  } catch (error) {
+    signal.throwIfAborted();
+    op.log.warn(
+      { code: operatorErrorFrom(error).code, err: error },
+      'missed deliveries could not be asked for; the next sweep tries again',
+    );
+  }
 }
 
 /**
@@ -88,7 +159,11 @@ export async function findOrphans(op: Pick<Operator, 'runtime' | 'databases' | '
   ];
 }
 
-async function removeOldOrphans(op: Sweeping, orphans: readonly Orphan[], sightings: Sightings): Promise<void> {
+async function removeOldOrphans(
+  op: Sweeping,
+  orphans: readonly Orphan[],
+  sightings: SweepMemory['sightings'],
+): Promise<void> {
   const now = op.clock.now();
   const present = new Set(orphans.map((orphan) => `${orphan.kind} ${orphan.name}`));
   for (const name of sightings.keys()) if (!present.has(name)) sightings.delete(name);

@@ -70,7 +70,8 @@ async function octokit(): Promise<number> {
 
 const SUBJECTS: Readonly<Record<string, () => Promise<number>>> = {
   durable,
-  'durable without its commit': () => listener({ accept: () => Promise.resolve('accepted') }),
+  'durable without its commit': () =>
+    listener({ accept: () => Promise.resolve('accepted'), doubtComment: () => Promise.resolve(false) }),
   uncommitted,
   'octokit-webhooks': octokit,
 };

@@ -30,7 +30,11 @@ test('the documented answers are those that are given', async () => {
     return Promise.resolve(acceptance);
   };
   const limits = { bodyMaxBytes: 5_000, bodiesMaxBytes: 4_000, receiveTimeoutMs: 500, badSignaturesPerMinute: 1 };
-  await using server = await AWebhookServer.start({ intake: { accept }, limits, repositories: ['acme/shop'] });
+  await using server = await AWebhookServer.start({
+    intake: { accept },
+    limits,
+    repositories: ['acme/shop'],
+  });
   const good = payloadWith();
   const guid = 'f81d4fae-7dec-11d0-a765-00a0c91e6bf6';
   const raw = async (bytes: string) => (await server.raw(bytes)).slice('HTTP/1.1 '.length, 'HTTP/1.1 '.length + 3);
@@ -43,6 +47,9 @@ test('the documented answers are those that are given', async () => {
   await says(server.deliver(good, { event: 'push' }));
   await says(server.deliver(payloadWith({ action: 'labeled' })));
   await says(server.deliver(payloadWith({ 'repository.full_name': 'other/shop' })));
+  const comment = { id: 1, user: { id: 2 } };
+  const edited = { ...good, action: 'edited', issue: { number: 7, pull_request: {} }, comment, sender: { id: 3 } };
+  await says(server.deliver(edited, { event: 'issue_comment' }));
   await says(server.deliver(good, { headers: { 'x-github-delivery': 'x' } }));
   await says(server.deliver(good, { headers: { 'x-github-event': 'x y' } }));
   await says(server.deliver('{'));

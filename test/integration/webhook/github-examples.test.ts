@@ -14,6 +14,10 @@ const examples = createRequire(import.meta.url)('@octokit/webhooks-examples') as
 /** What docs/reference/http-api.md promises for an event. */
 function documentedAnswer(event: string, action: string | undefined): { status: number; says: string } {
   if (event === 'ping') return { status: 200, says: 'pong' };
+  // All of GitHub's examples of comments are about issues.
+  if (event === 'issue_comment') {
+    return { status: 200, says: action === 'created' ? 'action_not_relevant' : 'comment_not_ours' };
+  }
   if (event !== 'pull_request') return { status: 200, says: 'event_not_relevant' };
   const relevant = ['opened', 'reopened', 'synchronize', 'closed', 'edited', 'converted_to_draft', 'ready_for_review'];
   return relevant.includes(action ?? '')

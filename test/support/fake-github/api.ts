@@ -113,6 +113,7 @@ export const OPERATIONS: Readonly<Record<string, Handler>> = {
     const comment = commentOf(request);
     comment.body = commentBodyOf(request);
     comment.updatedAt = request.world.now();
+    void request.world.announceComment(comment, 'edited', userOf(request.actor));
     return ok(commentJson(comment));
   },
   'issues/delete-comment': (request) => {

@@ -163,6 +163,26 @@ export class FakePullRequest {
     return this.#world.addComment(this, this.#world.user(login), body).id;
   }
 
+  /** Somebody with the right to do so edits a comment, whoever wrote it. */
+  async editComment(login: string, id: number, body: string): Promise<void> {
+    const comment = this.#commentOf(id);
+    Object.assign(comment, { body, updatedAt: this.#world.now() });
+    await this.#world.announceComment(comment, 'edited', this.#world.user(login));
+  }
+
+  /** The same, deleting it. */
+  async deleteComment(login: string, id: number): Promise<void> {
+    const comment = this.#commentOf(id);
+    this.base.comments.splice(this.base.comments.indexOf(comment), 1);
+    await this.#world.announceComment(comment, 'deleted', this.#world.user(login));
+  }
+
+  #commentOf(id: number) {
+    const comment = this.comments.find((each) => each.id === id);
+    if (comment === undefined) throw new Error(`there is no comment ${id}`);
+    return comment;
+  }
+
   /** Sends the event of an action, with the pull request as it is now. */
   async announce(action: string, more: object = {}): Promise<void> {
     await this.#world.announce(this, action, more);

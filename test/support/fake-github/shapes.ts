@@ -84,6 +84,7 @@ export function repositoryJson(repository: FakeRepository): Json {
     description: null,
     fork: repository.parent !== null,
     default_branch: repository.defaultBranch,
+    open_issues_count: repository.pulls.filter(({ state }) => state.state === 'open').length,
     clone_url: repository.cloneUrl,
     created_at: timeText(repository.createdAt),
     updated_at: timeText(repository.createdAt),

@@ -1,7 +1,7 @@
 import { Deliveries, type FakeHook } from './deliveries.ts';
 import type { FakePullRequest } from './pull-request.ts';
 import { FakeRepository, type FakeComment, type FakeUser } from './repository.ts';
-import { pullRequestJson, repositoryJson, userJson } from './shapes.ts';
+import { commentJson, pullRequestJson, repositoryJson, userJson } from './shapes.ts';
 
 /** The state of the stand-in GitHub: users, repositories, hooks. What it answers and what it sends is derived from this. */
 export class FakeWorld {
@@ -103,6 +103,18 @@ export class FakeWorld {
     return added;
   }
 
+  /** Sends `issue_comment` to every hook that wants it. */
+  async announceComment(comment: FakeComment, action: string, sender: FakeUser): Promise<void> {
+    const { number, base, state } = comment.pull;
+    const issue = {
+      number,
+      title: state.title,
+      pull_request: { html_url: `https://github.com/${base.fullName}/pull/${number}` },
+    };
+    const parts = { issue, comment: commentJson(comment), repository: repositoryJson(base), sender: userJson(sender) };
+    await this.#send('issue_comment', { action, ...parts }, base.id);
+  }
+
   /** Sends `pull_request` to every hook that wants it. */
   async announce(pull: FakePullRequest, action: string, more: object): Promise<void> {
     const payload = {
@@ -113,17 +125,19 @@ export class FakeWorld {
       sender: userJson(pull.state.author),
       ...more,
     };
-    const wanting = this.hooks.filter(
-      ({ active, events, repositoryId }) =>
-        active &&
-        (repositoryId === null || repositoryId === pull.base.id) &&
-        (events.includes('pull_request') || events.includes('*')),
-    );
-    await Promise.all(wanting.map((hook) => this.deliveries.send(hook, 'pull_request', payload, pull.base.id)));
+    await this.#send('pull_request', payload, pull.base.id);
   }
 
   async ping(hook: FakeHook): Promise<void> {
     const payload = { zen: 'Keep it logically awesome.', hook_id: hook.id, hook: { type: 'Repository', id: hook.id } };
     await this.deliveries.send(hook, 'ping', payload, hook.repositoryId);
+  }
+
+  async #send(event: string, payload: object, from: number): Promise<void> {
+    const wanting = this.hooks.filter(
+      ({ active, events, repositoryId }) =>
+        active && (repositoryId === null || repositoryId === from) && (events.includes(event) || events.includes('*')),
+    );
+    await Promise.all(wanting.map((hook) => this.deliveries.send(hook, event, payload, from)));
   }
 }

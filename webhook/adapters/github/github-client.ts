@@ -54,6 +54,8 @@ export interface GitHubCall<Answer> {
 }
 
 export interface GitHubClient {
+  /** What we are to GitHub. */
+  readonly identity: GitHubIdentity['kind'];
   /** One call. Throws GITHUB_* or SUBJECT_NOT_FOUND (then the cause is Octokit's error), or the signal's reason when it fires. */
   call<Answer>(call: GitHubCall<Answer>): Promise<Answer>;
   /** The login that our comments carry: the token's user, or the App's bot. */
@@ -83,6 +85,7 @@ export function connectToGitHub(settings: GitHubSettings): GitHubClient {
   };
 
   return {
+    identity: settings.identity.kind,
     call,
     async login(signal) {
       login ??= await readLogin(settings.identity, call, signal);

@@ -84,3 +84,13 @@ function secondsOf(header: string | number | undefined): number | null {
   const text = String(header ?? '');
   return /^[0-9]{1,10}$/.test(text) ? Number(text) * 1_000 : null;
 }
+
+/** The answer, or null when GitHub says 404. */
+export async function orNullWhenMissing<T>(answer: Promise<T>): Promise<T | null> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof OperatorError && refusalStatusOf(error.cause) === 404) return null;
+    throw error;
+  }
+}

@@ -11,18 +11,22 @@ const id = z.int().positive();
 /** git itself refuses refs of more than 244 bytes on most file systems; GitHub allows 255. Ours is only a bound on nonsense. */
 const REF_LENGTH_MAX = 512;
 
+// An unknown action is not an error, it is not for us; a text of a megabyte is.
+const action = z.string().max(100);
+const number = z.int().positive().max(PULL_NUMBER_MAX);
+const repository = z.object({
+  id,
+  full_name: z
+    .string()
+    .max(200)
+    .transform((text, context) => parseRepositoryName(text) ?? refuse(context, 'is not owner/name')),
+});
+
 const pullRequestPayload = z
   .object({
-    // An unknown action is not an error, it is not for us; a text of a megabyte is.
-    action: z.string().max(100),
-    number: z.int().positive().max(PULL_NUMBER_MAX),
-    repository: z.object({
-      id,
-      full_name: z
-        .string()
-        .max(200)
-        .transform((text, context) => parseRepositoryName(text) ?? refuse(context, 'is not owner/name')),
-    }),
+    action,
+    number,
+    repository,
     pull_request: z.object({
       number: z.int(),
       state: z.enum(['open', 'closed']),
@@ -52,11 +56,30 @@ function refuse(context: z.RefinementCtx, message: string): never {
   return z.NEVER;
 }
 
-export type PullRequestPayload = z.output<typeof pullRequestPayload>;
+const commentPayload = z.object({
+  action,
+  repository,
+  // To GitHub a pull request is an issue that has this member.
+  issue: z.object({ number, pull_request: z.object({}).optional() }),
+  // Null when the account was deleted.
+  comment: z.object({ id, user: z.object({ id }).nullable() }),
+  sender: z.object({ id }),
+});
 
-/** The parsed payload, or the first thing that is wrong with it as `field: message`. No value of the payload is in the message. */
-export function parsePullRequestPayload(value: unknown): { payload: PullRequestPayload } | { problem: string } {
-  const result = pullRequestPayload.safeParse(value);
+type Parsed<Schema extends z.ZodType> = { payload: z.output<Schema> } | { problem: string };
+
+/** The parsed payload of `pull_request`, or the first thing that is wrong with it as `field: message`. No value of the payload is in the message. */
+export function parsePullRequestPayload(value: unknown): Parsed<typeof pullRequestPayload> {
+  return parsed(pullRequestPayload, value);
+}
+
+/** As parsePullRequestPayload, for `issue_comment`. */
+export function parseCommentPayload(value: unknown): Parsed<typeof commentPayload> {
+  return parsed(commentPayload, value);
+}
+
+function parsed<Schema extends z.ZodType>(schema: Schema, value: unknown): Parsed<Schema> {
+  const result = schema.safeParse(value);
   if (result.success) return { payload: result.data };
   const [issue] = result.error.issues;
   const field = issue?.path.join('.') || 'the body';

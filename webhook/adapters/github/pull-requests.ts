@@ -3,17 +3,16 @@ import { OperatorError } from '../../core/errors.ts';
 import {
   keyText,
   ownerOf,
-  parseRepositoryName,
   parseSha,
   PULL_NUMBER_MAX,
-  shortNameOf,
   type ObservedSubject,
   type PreviewKey,
   type RepositoryName,
 } from '../../core/pull-request.ts';
 import type { PullRequests } from '../../ports.ts';
 import type { GitHubClient } from './github-client.ts';
-import { refusalStatusOf } from './github-errors.ts';
+import { orNullWhenMissing } from './github-errors.ts';
+import { listRepositories, notThat, pathOf, repositoryName } from './repositories.ts';
 
 /** GitHub's largest page. */
 const PAGE_SIZE = 100;
@@ -24,13 +23,7 @@ const PAGES_MAX = 50;
 const id = z.int().positive();
 const number = z.int().positive().max(PULL_NUMBER_MAX);
 
-const repositoryName = z.string().transform((text, context) => parseRepositoryName(text) ?? notThat(context));
 const sha = z.string().transform((text, context) => parseSha(text) ?? notThat(context));
-
-function notThat(context: z.RefinementCtx): never {
-  context.addIssue({ code: 'custom', message: 'is not what it should be' });
-  return z.NEVER;
-}
 
 const pullRequestAnswer = z.object({
   number,
@@ -55,6 +48,7 @@ export function createPullRequests(client: GitHubClient): PullRequests {
         : observeBranch(client, { key, branch: key.subject.name }, repository, signal),
     listOpen: (repository, signal) => listOpen(client, repository, signal),
     find: (repository, branch, signal) => find(client, repository, branch, signal),
+    listRepositories: (owner, signal) => listRepositories(client, owner, signal),
   };
 }
 
@@ -206,17 +200,4 @@ function readBranch(client: GitHubClient, repository: RepositoryName, branch: st
         octokit.request('GET /repos/{owner}/{repo}/branches/{branch}', { ...pathOf(repository), branch, ...options }),
     }),
   );
-}
-
-export function pathOf(repository: RepositoryName): { owner: string; repo: string } {
-  return { owner: ownerOf(repository), repo: shortNameOf(repository) };
-}
-
-async function orNullWhenMissing<T>(answer: Promise<T>): Promise<T | null> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (error instanceof OperatorError && refusalStatusOf(error.cause) === 404) return null;
-    throw error;
-  }
 }

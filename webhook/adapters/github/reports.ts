@@ -1,17 +1,17 @@
 /**
  * One comment per pull request, edited in place, and one commit status. The comment is found by the id that we stored. Only before the first one is
  * created do we look through the comments, for one that an earlier try left before its id could be stored: ours by author and by a
- * marker that nobody else can make.
+ * marker that nobody else can make. What others made of it is seen when a look is asked for, and put right once per look.
  */
 import { createHash, createHmac } from 'node:crypto';
 import { z } from 'zod';
 import { OperatorError } from '../../core/errors.ts';
 import { keyText, type PreviewKey } from '../../core/pull-request.ts';
-import type { Report } from '../../core/report.ts';
-import type { Log, ReportRecord, Reports } from '../../ports.ts';
+import type { Report, ReportRecord } from '../../core/report.ts';
+import type { Log, Reports } from '../../ports.ts';
 import type { GitHubClient } from './github-client.ts';
-import { refusalStatusOf } from './github-errors.ts';
-import { pathOf } from './pull-requests.ts';
+import { orNullWhenMissing, refusalStatusOf } from './github-errors.ts';
+import { pathOf } from './repositories.ts';
 
 export interface ReportsSettings {
   /** Makes our markers. The webhook secret will do: a marker matters for seconds. */
@@ -44,7 +44,7 @@ export function createReports(client: GitHubClient, settings: ReportsSettings): 
       const context = { client, settings, before, number: key.subject.number, signal };
       const comment = await ensureComment(context, report);
       const status = await ensureStatus(context, report);
-      return { ...before, ...comment, status };
+      return { ...before, ...comment, status, lookedAt: before.lookAskedAt };
     },
   };
 }
@@ -62,10 +62,11 @@ type CommentRecord = Pick<ReportRecord, 'commentId' | 'commentHash'>;
 async function ensureComment(context: Context, report: Report): Promise<CommentRecord> {
   const { commentId, commentHash } = context.before;
   const hash = hashOf(report.comment);
-  if (commentId !== null && commentHash === hash) return { commentId, commentHash };
-
   const marker = markerOf(context.settings.markerSecret, context.before.key);
   const body = `${bounded(report.comment)}\n\n${marker}`;
+  if (commentId !== null && commentHash === hash && (await isIntact(context, commentId, body))) {
+    return { commentId, commentHash };
+  }
   if (commentId !== null && (await editComment(context, commentId, body))) return { commentId, commentHash: hash };
   // Never made, or somebody deleted it.
   const leftOver = await findComment(context, marker);
@@ -73,6 +74,29 @@ async function ensureComment(context: Context, report: Report): Promise<CommentR
     return { commentId: leftOver, commentHash: hash };
   }
   return { commentId: report.mayCreate ? await createComment(context, body) : null, commentHash: hash };
+}
+
+/** Whether the comment still says this. GitHub is only asked when a look was asked for. */
+async function isIntact({ client, before, signal }: Context, commentId: number, body: string): Promise<boolean> {
+  const { lookAskedAt, lookedAt } = before;
+  if (lookAskedAt === null || (lookedAt !== null && lookedAt >= lookAskedAt)) return true;
+  const comment = await orNullWhenMissing(
+    client.call({
+      doing: `reading our comment in ${before.repository}`,
+      kind: 'read',
+      signal,
+      answer: commentAnswer,
+      send: (octokit, options) =>
+        octokit.request('GET /repos/{owner}/{repo}/issues/comments/{comment_id}', {
+          ...pathOf(before.repository),
+          comment_id: commentId,
+          ...options,
+        }),
+    }),
+  );
+  const withoutReturns = (text: string) => text.replaceAll('\r', '');
+  // Text that was typed into GitHub's page comes back with other line ends than were sent.
+  return comment?.body !== undefined && withoutReturns(comment.body) === withoutReturns(body);
 }
 
 /** False when there is no such comment any more. */

@@ -1,7 +1,7 @@
 import type { EmitterWebhookEventName } from '@octokit/webhooks';
 import { isAllowedRepository, type Policy } from '../../core/policy.ts';
 import type { IncomingDelivery, WebhookSource } from '../../ports.ts';
-import { parsePullRequestPayload } from './payload-schema.ts';
+import { parseCommentPayload, parsePullRequestPayload } from './payload-schema.ts';
 import { hasValidSignature } from './signature.ts';
 import { decodeUtf8, JsonRefused, parseStrictJson, parseStrictJsonText } from './strict-json.ts';
 
@@ -58,6 +58,7 @@ function readDelivery(settings: WebhookSourceSettings, headers: Headers, rawBody
   if ('kind' in body) return body;
 
   if (event === 'ping') return { kind: 'ping', deliveryId: deliveryId.toLowerCase() };
+  if (event === 'issue_comment') return readComment(settings.policy, deliveryId, body.value);
   if (event !== 'pull_request') return ignored(deliveryId, 'event_not_relevant');
   return readPullRequest(settings.policy, deliveryId, body.value);
 }
@@ -77,6 +78,24 @@ function readPullRequest(policy: Policy, deliveryId: string, value: unknown): In
       repository: repository.full_name,
       action,
     },
+  };
+}
+
+/** Whoever changes a comment of their own is not told to us: when it is ours, that was ourselves. */
+function readComment(policy: Policy, deliveryId: string, value: unknown): IncomingDelivery {
+  const parsed = parseCommentPayload(value);
+  if ('problem' in parsed) return rejected(400, 'bad_payload', parsed.problem);
+
+  const { action, repository, issue, comment, sender } = parsed.payload;
+  if (!isAllowedRepository(policy, repository.full_name)) return ignored(deliveryId, 'not_allowed');
+  if (action !== 'edited' && action !== 'deleted') return ignored(deliveryId, 'action_not_relevant');
+  if (issue.pull_request === undefined || comment.user?.id === sender.id)
+    return ignored(deliveryId, 'comment_not_ours');
+  return {
+    kind: 'comment',
+    deliveryId: deliveryId.toLowerCase(),
+    key: { repositoryId: repository.id, subject: { kind: 'pull', number: issue.number } },
+    commentId: comment.id,
   };
 }
 

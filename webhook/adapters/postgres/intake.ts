@@ -4,10 +4,10 @@
  */
 import type { Pool } from 'pg';
 import { OperatorError } from '../../core/errors.ts';
-import { INTAKE_BATCH_MAX, INTAKE_QUEUE_MAX } from '../../core/limits.ts';
+import { COMMENT_REPAIR_PAUSE_MS, INTAKE_BATCH_MAX, INTAKE_QUEUE_MAX } from '../../core/limits.ts';
 import { keyText, type PullRequestEvent } from '../../core/pull-request.ts';
 import type { Acceptance, Intake, Log } from '../../ports.ts';
-import { stateError } from './connections.ts';
+import { rowsOf, stateError } from './connections.ts';
 import { subjectColumns } from './preview-store.ts';
 
 /** GitHub gives up on a delivery after 10 s: no answer of ours is of use later than that. */
@@ -44,6 +44,14 @@ export function openIntake(pool: Pool, log: Log): Intake {
       waiting.push({ deliveryId: deliveryId.toLowerCase(), event, outcome });
       if (!isCommitting) void commitAll();
       return outcome.promise;
+    },
+    async doubtComment(key, commentId) {
+      const [row] = await rowsOf<{ isOurs: boolean }>(
+        pool,
+        'select berth.doubt_comment($1, $2, $3 * interval \'1 ms\') as "isOurs"',
+        [keyText(key), commentId, COMMENT_REPAIR_PAUSE_MS],
+      );
+      return row?.isOurs === true;
     },
   };
 }

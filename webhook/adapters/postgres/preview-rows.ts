@@ -11,7 +11,7 @@ import type {
   Wanted,
 } from '../../core/preview.ts';
 import { parseKeyText, type PreviewKey, type RepositoryName, type Sha } from '../../core/pull-request.ts';
-import type { ReportRecord } from '../../ports.ts';
+import type { ReportRecord } from '../../core/report.ts';
 
 /** A row as to_jsonb gives it: times are text. */
 type Json = Record<string, unknown>;
@@ -118,5 +118,7 @@ export function reportFrom(row: Json): ReportRecord {
     commentId: row['comment_id'] as number | null,
     commentHash: row['comment_hash'] as string | null,
     status: sha === null ? null : { sha, hash: row['status_hash'] as string },
+    lookAskedAt: dateOrNull(row['look_asked_at']),
+    lookedAt: dateOrNull(row['looked_at']),
   };
 }

@@ -131,21 +131,32 @@ function reading(pool: Pool): Pick<PreviewStore, 'load' | 'loadBySlug' | 'list' 
   };
 }
 
-function reports(pool: Pool): Pick<PreviewStore, 'loadReport' | 'saveReport'> {
+function reports(pool: Pool): Pick<PreviewStore, 'loadReport' | 'saveReport' | 'askForCommentLooks'> {
   return {
     async loadReport(key) {
       const [row] = await rowsOf(pool, 'select * from berth.reports where key = $1', [keyText(key)]);
       return row === undefined ? null : reportFrom(row);
     },
-    async saveReport({ key, repository, commentId, commentHash, status }) {
+    async saveReport({ key, repository, commentId, commentHash, status, lookedAt }) {
       await rowsOf(
         pool,
-        `insert into berth.reports (key, repository, comment_id, comment_hash, status_sha, status_hash)
-         values ($1, $2, $3, $4, $5, $6)
+        `insert into berth.reports (key, repository, comment_id, comment_hash, status_sha, status_hash, looked_at)
+         values ($1, $2, $3, $4, $5, $6, $7)
          on conflict (key) do update
          set repository = excluded.repository, comment_id = excluded.comment_id, comment_hash = excluded.comment_hash,
-           status_sha = excluded.status_sha, status_hash = excluded.status_hash, updated_at = now()`,
-        [keyText(key), repository, commentId, commentHash, status?.sha ?? null, status?.hash ?? null],
+           status_sha = excluded.status_sha, status_hash = excluded.status_hash, looked_at = excluded.looked_at, updated_at = now()`,
+        [keyText(key), repository, commentId, commentHash, status?.sha ?? null, status?.hash ?? null, lookedAt],
+      );
+    },
+    async askForCommentLooks(max) {
+      await rowsOf(
+        pool,
+        `update berth.reports set look_asked_at = clock_timestamp()
+         where key in (
+           select reports.key from berth.reports join berth.previews using (key)
+           where comment_id is not null order by look_asked_at nulls first, reports.key limit $1
+         )`,
+        [max],
       );
     },
   };

@@ -5,8 +5,7 @@ import { connectToGitHub } from '../../../../webhook/adapters/github/github-clie
 import { createReports } from '../../../../webhook/adapters/github/reports.ts';
 import { OperatorError } from '../../../../webhook/core/errors.ts';
 import { parseRepositoryName, parseSha, type RepositoryName, type Sha } from '../../../../webhook/core/pull-request.ts';
-import { GONE_REPORT, type Report } from '../../../../webhook/core/report.ts';
-import type { ReportRecord } from '../../../../webhook/ports.ts';
+import { GONE_REPORT, type Report, type ReportRecord } from '../../../../webhook/core/report.ts';
 import type { FakePullRequest } from '../../../support/fake-github/pull-request.ts';
 import type { FakeRepository } from '../../../support/fake-github/repository.ts';
 import { startFakeGitHub, type FakeGitHub } from '../../../support/fake-github.ts';
@@ -45,6 +44,8 @@ async function withScene(story: (scene: Scene) => Promise<void>): Promise<void> 
       commentId: null,
       commentHash: null,
       status: null,
+      lookAskedAt: null,
+      lookedAt: null,
     };
     const tell: Scene['tell'] = (before, comment, state = 'pending') => {
       const status = { sha: parseSha(pull.head) as Sha, state, description: 'as it is', url: null };
