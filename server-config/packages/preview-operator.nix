@@ -87,6 +87,7 @@ symlinkJoin {
   ++ commands;
   passthru = {
     inherit files;
+    commands = map lib.getName commands;
   };
   meta = {
     inherit (package) description;

@@ -1,6 +1,8 @@
 import { strict as assert } from 'node:assert';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { evaluateJson, findEvaluator, type Evaluator } from '../../scripts/nix/evaluation.ts';
+import { evaluateJson, findEvaluator, repositoryRoot, type Evaluator } from '../../scripts/nix/evaluation.ts';
 
 /** The outputs of server-config/flake.nix. `formatter` is not among them: it is a Haskell program, which the small tree lacks. */
 const evaluator = findEvaluator();
@@ -23,6 +25,21 @@ function flakeTests(evaluator: Evaluator): void {
     const packages = await derivations('packages.x86_64-linux');
     assert.deepEqual(Object.keys(packages), ['lxc-image', 'preview-operator', 'vm', 'vm-image']);
     for (const [name, path] of Object.entries(packages)) assert.match(path, /\.drv$/, name);
+  });
+
+  test('the operator’s package has every command that there is', async () => {
+    const folders = readdirSync(join(repositoryRoot, 'webhook/commands'), { withFileTypes: true });
+    const commands = (await evaluateJson(
+      evaluator,
+      `${outputs}.packages.x86_64-linux.preview-operator.commands`,
+    )) as string[];
+    assert.deepEqual(
+      commands.sort(),
+      folders
+        .filter((each) => each.isDirectory())
+        .map((each) => each.name)
+        .sort(),
+    );
   });
 
   test('the operator’s package and the development shell evaluate on ARM too', async () => {

@@ -1,0 +1,131 @@
+/**
+ * The units that a NixOS host gets (test/fixtures/rendered, held equal to what Nix renders by test/nix/golden.test.ts), run by a real systemd:
+ * the real operator and hostd inside the confinement that their modules give them.
+ */
+import assert from 'node:assert';
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { stringify } from 'smol-toml';
+import { hostTest } from './host-test.ts';
+import { bringUpTestHost, type TestHost } from './test-host.ts';
+
+const project = resolve(import.meta.dirname, '../..');
+const rendered = (name: string) => readFileSync(join(project, 'test/fixtures/rendered', name), 'utf8');
+
+/** The test host's operator, and where its Caddy keeps its configuration. */
+const operatorId = 970;
+const startedBy = (main: string) => `ExecStart=/usr/local/bin/node ${project}/webhook/${main}`;
+
+/** Only what the test host has elsewhere is replaced; the confinement stays as it is. */
+function hostdUnit(): string {
+  return rendered('units/berth-hostd.service')
+    .replace(/^ExecStart=\S+/m, startedBy('hostd/main.ts'))
+    .replaceAll('=870', `=${operatorId}`)
+    .replace('/etc/caddy/caddy_config', '/etc/caddy/Caddyfile');
+}
+
+function operatorUnit(): string {
+  return rendered('units/berth-operator.service')
+    .replace(/^ExecStart=\S+/m, startedBy('main.ts'))
+    .replace(/^LoadCredential=.*\n/gm, '')
+    .replace(/^Requires=.*\n/m, '')
+    .replace(
+      '[Service]\n',
+      '[Service]\nLoadCredential=github-webhook-secret:/etc/berth/hook\nLoadCredential=github-token:/etc/berth/token\n',
+    );
+}
+
+/** The rendered berth.toml with the test host's domain, and a token in place of the App, whose key nobody has here. */
+function settings(): string {
+  const value = JSON.parse(rendered('operator/settings.json')) as Record<string, Record<string, unknown>>;
+  const { app_id: _id, installation_id: _installation, ...github } = value['github'] ?? {};
+  const gateway = { ...value['gateway'], domain: 'preview.test', scheme: 'http', public_port: 80 };
+  return stringify({ ...value, github, gateway });
+}
+
+/** What tmpfiles makes on NixOS. */
+const folders = [
+  '/etc/nixos-containers',
+  '/var/lib/nixos-containers',
+  '/nix/var/nix/profiles/per-container',
+  '/nix/var/nix/gcroots/per-container',
+  '/etc/caddy/previews',
+  '/etc/berth',
+];
+
+async function install(host: TestHost): Promise<void> {
+  await host.run(['mkdir', '-p', ...folders]);
+  await host.run(['chown', 'berth:caddy', '/etc/caddy/previews']);
+  await host.run(['chmod', '2750', '/etc/caddy/previews']);
+  const files = {
+    '/etc/systemd/system/berth-hostd.service': hostdUnit(),
+    '/etc/systemd/system/berth-operator.service': operatorUnit(),
+    '/etc/berth/berth.toml': settings(),
+    '/etc/berth/hook': '5f1c9a7be2d04486a3f0c2d1e8b7964f0a1b2c3d',
+    '/etc/berth/token': `ghp_${'0'.repeat(36)}`,
+  };
+  for (const [path, text] of Object.entries(files)) await host.run(['tee', path], { input: text });
+  await host.run(['chmod', '0400', '/etc/berth/hook', '/etc/berth/token']);
+  await host.run(['systemctl', 'daemon-reload']);
+}
+
+async function answerOf(host: TestHost, path: string): Promise<string> {
+  const asked = await host.run(['curl', '--silent', '--max-time', '2', `http://127.0.0.1:3100${path}`], {
+    reject: false,
+  });
+  return asked.stdout;
+}
+
+/** The real check of a bound in time: the operator has a minute, of which it needs a second or two. */
+async function untilReady(host: TestHost): Promise<void> {
+  for (const deadline = Date.now() + 60_000; ; await delay(200)) {
+    if ((await answerOf(host, '/ready')).includes('"ready"')) return;
+    if (Date.now() < deadline) continue;
+    const journal = await host.run([
+      'journalctl',
+      '--no-pager',
+      '-n',
+      '40',
+      '-u',
+      'berth-operator',
+      '-u',
+      'berth-hostd',
+    ]);
+    assert.fail(`the operator is not ready:\n${journal.stdout}`);
+  }
+}
+
+hostTest('the rendered units run the operator and hostd under a real systemd', async () => {
+  await using host = await bringUpTestHost();
+  await install(host);
+  await host.run(['systemctl', 'start', 'berth-hostd', 'berth-operator']);
+  await untilReady(host);
+
+  // Nobody: no capability, no new privileges, filtered system calls.
+  const shown = await host.run(['systemctl', 'show', '--property=MainPID', '--value', 'berth-operator']);
+  const status = (await host.run(['cat', `/proc/${shown.stdout.trim()}/status`])).stdout;
+  assert.match(status, new RegExp(`^Uid:\t${operatorId}\t${operatorId}`, 'm'));
+  assert.match(status, /^CapEff:\t0+$/m);
+  assert.match(status, /^CapBnd:\t0+$/m);
+  assert.match(status, /^NoNewPrivs:\t1$/m);
+  assert.match(status, /^Seccomp:\t2$/m);
+
+  // The command talks to it, and finds nothing to complain about in the host.
+  const listed = await host.run(['node', `${project}/webhook/commands/preview/main.mjs`, 'list', '--json'], {
+    cwd: '/tmp',
+  });
+  assert.deepEqual(JSON.parse(listed.stdout), { previews: [] });
+
+  // A restart of either is a matter of seconds.
+  await host.run(['systemctl', 'restart', 'berth-hostd', 'berth-operator']);
+  await untilReady(host);
+});
+
+hostTest('hostd does all that it is for inside its rendered unit', async () => {
+  await using host = await bringUpTestHost();
+  await install(host);
+  const suite = ['node', '--test', '--test-reporter=spec', join(project, 'test/host/inside/containers.ts')];
+  const run = await host.run(suite, { cwd: '/tmp', reject: false, timeoutMs: 300_000 });
+  assert.equal(run.exitCode, 0, run.stdout);
+});
