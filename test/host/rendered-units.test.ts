@@ -122,6 +122,28 @@ hostTest('the rendered units run the operator and hostd under a real systemd', a
   await untilReady(host);
 });
 
+hostTest('Caddy serves and reloads inside its rendered confinement', async () => {
+  await using host = await bringUpTestHost();
+  // On NixOS too this text stands over the unit that Caddy's package brings.
+  const overrides = rendered('units/caddy.service')
+    .replace(/^(ExecStart|ExecReload)=\/nix\S+/gm, '$1=/usr/bin/caddy')
+    .replaceAll('/etc/caddy/caddy_config', '/etc/caddy/Caddyfile');
+  await host.run(['mkdir', '-p', '/etc/systemd/system/caddy.service.d', '/etc/caddy/previews']);
+  await host.run(['tee', '/etc/systemd/system/caddy.service.d/overrides.conf'], { input: overrides });
+  await host.run(['systemctl', 'daemon-reload']);
+  await host.run(['systemctl', 'restart', 'caddy']);
+  await host.run(['systemctl', 'reload', 'caddy']);
+
+  const url = 'http://nobody.preview.test/';
+  const asked = ['curl', '--silent', '--output', '/dev/null', '--write-out', '%{http_code}'];
+  const answer = await host.run([...asked, '--resolve', 'nobody.preview.test:80:127.0.0.1', url]);
+  assert.equal(answer.stdout, '404');
+  const shown = await host.run(['systemctl', 'show', '--property=MainPID', '--value', 'caddy']);
+  const status = (await host.run(['cat', `/proc/${shown.stdout.trim()}/status`])).stdout;
+  // CAP_NET_BIND_SERVICE, for ports 80 and 443, and nothing else.
+  assert.match(status, /^CapEff:\t0000000000000400$/m);
+});
+
 hostTest('hostd does all that it is for inside its rendered unit', async () => {
   await using host = await bringUpTestHost();
   await install(host);
