@@ -30,6 +30,9 @@ function renderedUnits(): Map<string, string> {
   );
 }
 
+/** The fakes write their files in any order. */
+const byText = (a: string[], b: string[]) => a.join(' ').localeCompare(b.join(' '));
+
 hostTest(
   'an app’s commands reach its programs word by word, its services wait for the setup, and the setup runs once',
   async () => {
@@ -62,7 +65,7 @@ hostTest(
         .split('\n')
         .filter((line) => line !== '')
         .map((line) => line.split('\u0001').slice(0, -1))
-        .toSorted();
+        .toSorted(byText);
     };
     await waitUntil('setup and three services ran', async () => (await ran()).length === 4, 60_000);
     const branch = "BRANCH=it's $(x)";
@@ -74,7 +77,7 @@ hostTest(
         ['ci', 'PORT=', 'HOST=', branch],
         ['run', 'mailer', 'PORT=', 'HOST=0.0.0.0', branch],
         ['run', 'web', 'PORT=3000', 'HOST=0.0.0.0', branch],
-      ].toSorted(),
+      ].toSorted(byText),
     );
     const said = (await host.run(['journalctl', '--unit', 'setup-preview', '--output=cat', '--no-pager'])).stdout;
     assert.match(
