@@ -97,7 +97,7 @@ export function processesMentioning(text: string): string[] {
 }
 
 /** Waits until it is true; fails naming what was waited for. */
-export async function until(isTrue: () => boolean | Promise<boolean>, what: string, timeoutMs = 10_000): Promise<void> {
+export async function until(isTrue: () => boolean | Promise<boolean>, what: string, timeoutMs = 30_000): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   while (!(await isTrue())) {
     assert.ok(Date.now() < deadline, `waited in vain until ${what}`);

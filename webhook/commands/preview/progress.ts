@@ -5,8 +5,8 @@ import type { Output } from './output.ts';
 
 export interface Progress {
   show(preview: PreviewDetailView): void;
-  /** The last words; nothing is printed afterwards. */
-  end(failure: FailureView | null): Promise<void>;
+  /** The last words; nothing is printed afterwards. What was over before we looked is told with the operator's own times, from `last`. */
+  end(failure: FailureView | null, last: PreviewDetailView): Promise<void>;
 }
 
 /** One line whenever the state has other words. */
@@ -81,7 +81,8 @@ export async function liveProgress(): Promise<Progress> {
       tick(ORDER.indexOf(step));
       if (!beganAt.has(step)) beganAt.set(step, performance.now());
     },
-    async end(failure) {
+    async end(failure, last) {
+      timings = last.instances.at(-1)?.timingsMs ?? {};
       tick(failure === null ? Infinity : ORDER.indexOf(failure.step));
       if (failure !== null) turns.get(failure.step)?.reject(new Error(failure.message));
       for (const turn of turns.values()) turn.reject(new Error('not done'));

@@ -81,13 +81,13 @@ async function followed(
       if ('preview' in line) preview = line.preview;
       const verdict = judge(line);
       if (verdict.kind !== 'wait') {
-        await progress.end(verdict.kind === 'failed' ? preview.failure : null);
+        await progress.end(verdict.kind === 'failed' ? preview.failure : null, preview);
         return { verdict, preview };
       }
       progress.show(preview);
     }
   } catch (error) {
-    await progress.end(null);
+    await progress.end(null, preview);
     throw error;
   }
   return { verdict: { kind: 'failed', message: 'The operator ended the watch.' }, preview };

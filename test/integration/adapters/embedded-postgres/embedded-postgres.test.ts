@@ -63,7 +63,8 @@ suite('embedded PostgreSQL', () => {
     const pid = await postmasterPid(cluster.directory);
     await first.stop();
     await first.stop();
-    assert.ok(!isRunning(pid));
+    // A process that has ended is still to be seen until its parent, PID 1, has taken notice.
+    await waitUntil('its end', () => !isRunning(pid));
     const second = await cluster.start();
     assert.equal(second.url, first.url);
     assert.deepEqual(await onServer(second.url, 'select count(*)::int from kept'), [{ count: 0 }]);
