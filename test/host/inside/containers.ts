@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
+import { instanceNameOf } from '../../../webhook/core/names.ts';
 import type { OperatorError } from '../../../webhook/core/errors.ts';
 import {
   aManifest,
@@ -273,6 +274,28 @@ test('twenty containers come up side by side, each with its own address, and go 
   );
   await Promise.all(specs.map((spec) => runtime.remove(spec.name)));
   assert.deepEqual(inventory(), clean);
+});
+
+test('lives one after another leave a delta of nothing: R10, here for one instance; BERTH_CYCLES says how many', async () => {
+  const cycles = Number(process.env['BERTH_CYCLES'] ?? 15);
+  const hostdFiles = () =>
+    readdirSync(`/proc/${host('systemctl', 'show', 'berth-hostd', '--property=MainPID', '--value')}/fd`).length;
+  const processes = () => host('ps', '-e', '--no-headers', '-o', 'comm').split('\n').toSorted().join(' ');
+  const spec = await anInstance(runtime, 300);
+  await bringUp(runtime, spec);
+  await runtime.remove(spec.name);
+  const before = { ...inventory(), processes: processes(), hostdFiles: hostdFiles() };
+  for (let cycle = 0; cycle < cycles; cycle += 1) {
+    await bringUp(runtime, await anInstance(runtime, 301 + (cycle % 50)));
+    await runtime.remove(instanceNameOf(301 + (cycle % 50)));
+  }
+  const left = () => ({ ...inventory(), processes: processes(), hostdFiles: hostdFiles() });
+  // What the kernel and systemd take apart after an answer is given time.
+  await eventually(() => JSON.stringify(left()) === JSON.stringify(before), 'a delta of nothing').catch(
+    () => undefined,
+  );
+  assert.deepEqual(left(), before);
+  console.log(`R10: ${cycles} cycles, nothing left`);
 });
 
 test('one closure for the same data: built once for many requests at a time, and not at all for a change that does not touch it', async () => {
