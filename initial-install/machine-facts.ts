@@ -46,7 +46,7 @@ export type Answers = Record<keyof typeof questions, string>;
 const lsblk = z.object({
   blockdevices: z.array(
     z.object({
-      path: z.string(),
+      path: z.string().regex(/^\/dev\/[A-Za-z0-9/_-]+$/),
       serial: z.string().nullable(),
       model: z.string().nullable(),
       // util-linux before 2.33 prints numbers as strings.
@@ -72,8 +72,8 @@ export function factsFrom(answers: Answers): MachineFacts {
     .blockdevices.filter(({ type }) => type === 'disk')
     .map(({ path, serial, model, size }) => ({
       path,
-      serial: serial?.trim() || null,
-      model: model?.trim() || null,
+      serial: plain(serial),
+      model: plain(model),
       sizeBytes: size,
       stablePaths: stable.get(path) ?? [],
     }));
@@ -84,6 +84,11 @@ export function factsFrom(answers: Answers): MachineFacts {
     uplink: uplinkFrom(answers),
     memoryBytes: Number(/^MemTotal:\s+(\d+) kB$/m.exec(answers.memory)?.[1] ?? 0) * 1024,
   };
+}
+
+/** A disk's own text without control characters: it is printed on a terminal and into a TOML file. */
+function plain(text: string | null): string | null {
+  return text?.replace(/\p{Cc}+/gu, ' ').trim() || null;
 }
 
 function stablePathsFrom(text: string): Map<string, string[]> {

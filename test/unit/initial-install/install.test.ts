@@ -178,6 +178,17 @@ test('discover prints an entry that the installer accepts once name and key are 
   assert.equal(machine.discover(['-oProxyCommand=id', '--fingerprint', machine.fingerprint]).status, 2);
 });
 
+test('what a disk says of itself is text, never syntax', () => {
+  const lsblk = 'lsblk --json --bytes --nodeps --output PATH,SERIAL,MODEL,SIZE,TYPE';
+  const hostile = JSON.parse(dedicated[lsblk]) as { blockdevices: { path: string; model: string | null }[] };
+  for (const disk of hostile.blockdevices) if (disk.model) disk.model = 'EVIL\n[hosts.other]\u001b[2J\r';
+  using machine = new ARescueSystem({ ...dedicated, [lsblk]: JSON.stringify(hostile) });
+  const run = machine.discover(['203.0.113.10', '--fingerprint', machine.fingerprint]);
+  assert.equal(run.status, 0, run.stderr);
+  assert.deepEqual(Object.keys((parse(run.stdout) as { hosts: object }).hosts), ['name-it']);
+  assert.doesNotMatch(run.stdout, /[\u001b\r]/);
+});
+
 test('wrong usage is status 2 and touches nothing', () => {
   using machine = new ARescueSystem();
   assert.equal(machine.install(['berth-9']).status, 2);
