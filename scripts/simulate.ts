@@ -3,26 +3,29 @@
  * whether the world is afterwards what GitHub says. docs/reference/reliability.md has the figures.
  */
 import { parseArgs } from 'node:util';
-import { FAULT_KINDS, type FaultKind } from '../test/simulation/faults.ts';
+import { FAULT_KINDS } from '../test/simulation/faults.ts';
+import { playRealWorld, REAL_FAULT_KINDS, type RealWorldResult } from '../test/simulation/real-world.ts';
 import { runSchedules, type SimulationResult } from '../test/simulation/run-schedules.ts';
 
-const USAGE = `npm run simulate -- [--schedules N] [--seed S] [--faults none|all|<kinds>] [--json]
+const USAGE = `npm run simulate -- [--world simulated|real] [--schedules N] [--seed S] [--faults none|all|<kinds>] [--json]
 
-  --schedules N    how many histories (default 1000)
+  --world real     against the real thing: PostgreSQL, git, processes, the gateway, kill -9 of the operator; only GitHub is a stand-in
+  --schedules N    how many histories (default 1000; 20 in the real world)
   --seed S         first seed; without it a fresh one, which is printed
-  --faults KINDS   none, all (default), or of: ${FAULT_KINDS.join(', ')}, separated by commas
+  --faults KINDS   none, all (default), or of: ${FAULT_KINDS.join(', ')}, separated by commas;
+                   in the real world of: ${REAL_FAULT_KINDS.join(', ')}
   --fail-fast      stop at the first divergence, and do not shrink it
   --json           the result as one JSON object
   --help           this text
 
 Exit status: 0 when no history diverged, 1 when one did, 2 for a wrong option.`;
 
-function faultsFrom(text: string): FaultKind[] {
+function faultsFrom<Kind extends string>(text: string, kinds: readonly Kind[]): Kind[] {
   if (text === 'none') return [];
-  if (text === 'all') return [...FAULT_KINDS];
+  if (text === 'all') return [...kinds];
   return text.split(',').map((name) => {
-    const kind = FAULT_KINDS.find((each) => each === name);
-    if (kind === undefined) throw new RangeError(`--faults: "${name}" is none of ${FAULT_KINDS.join(', ')}`);
+    const kind = kinds.find((each) => each === name);
+    if (kind === undefined) throw new RangeError(`--faults: "${name}" is none of ${kinds.join(', ')}`);
     return kind;
   });
 }
@@ -34,11 +37,14 @@ function integerFrom(name: string, text: string, min: number): number {
   return value;
 }
 
-function told(result: SimulationResult): string {
-  const { crashPoints } = result;
+function told(result: SimulationResult | RealWorldResult): string {
+  const covered =
+    'crashPoints' in result
+      ? `; crash points covered: ${result.crashPoints.covered} of ${result.crashPoints.total}`
+      : '';
   const lines = [
     `${result.divergences} divergences of ${result.schedules} schedules, ${result.perSecond} schedules a second`,
-    `seed ${result.seed}; faults: ${result.faults.join(', ') || 'none'}; crash points covered: ${crashPoints.covered} of ${crashPoints.total}`,
+    `seed ${result.seed}; faults: ${result.faults.join(', ') || 'none'}${covered}`,
     ...result.failures.flatMap((failure) => ['', `seed ${failure.seed}:`, ...failure.story.map((line) => `  ${line}`)]),
   ];
   return lines.join('\n');
@@ -48,7 +54,8 @@ async function main(): Promise<number> {
   try {
     const { values } = parseArgs({
       options: {
-        schedules: { type: 'string', default: '1000' },
+        world: { type: 'string', default: 'simulated' },
+        schedules: { type: 'string' },
         seed: { type: 'string' },
         faults: { type: 'string', default: 'all' },
         'fail-fast': { type: 'boolean', default: false },
@@ -61,14 +68,20 @@ async function main(): Promise<number> {
       return 0;
     }
     const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : integerFrom('seed', values.seed, 0);
-    const failFast = values['fail-fast'];
-    const result = await runSchedules({
-      failFast,
-      shrinkFailures: !failFast,
-      schedules: integerFrom('schedules', values.schedules, 1),
-      seed,
-      faults: faultsFrom(values.faults),
-    });
+    const { world, faults, 'fail-fast': failFast } = values;
+    if (world !== 'simulated' && world !== 'real')
+      throw new RangeError(`--world: "${world}" is neither simulated nor real`);
+    const schedules = integerFrom('schedules', values.schedules ?? (world === 'real' ? '20' : '1000'), 1);
+    const result =
+      world === 'real'
+        ? await playRealWorld({ schedules, seed, faults: faultsFrom(faults, REAL_FAULT_KINDS) })
+        : await runSchedules({
+            schedules,
+            seed,
+            failFast,
+            shrinkFailures: !failFast,
+            faults: faultsFrom(faults, FAULT_KINDS),
+          });
     console.log(values.json ? JSON.stringify(result) : told(result));
     return result.divergences === 0 ? 0 : 1;
   } catch (error) {

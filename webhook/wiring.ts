@@ -66,7 +66,8 @@ export async function wire(config: Config, log: Log): Promise<Wiring> {
   const { routes, gatewayPort } = await openRoutes(config, { state, log }, stack);
   const shell = localShell({ path: config.path, home: config.state.directory });
   const { runtime, runtimeChoice } = await openRuntime(config, shell, log);
-  const github = connectToGitHub({ apiUrl: config.github.apiUrl, identity: githubIdentity(config), log });
+  const { apiUrl } = config.github;
+  const github = connectToGitHub({ apiUrl, identity: githubIdentity(config), log, paceWrites: isPaced(apiUrl) });
   const secrets = [config.github.webhookSecret, config.github.webhookSecretPrevious].flatMap(
     (secret) => secret?.reveal() ?? [],
   );
@@ -108,6 +109,14 @@ export async function wire(config: Config, log: Log): Promise<Wiring> {
 }
 
 const TOKEN_TIMEOUT_MS = 30_000;
+
+/**
+ * GitHub asks for a second between writes and more between those that notify somebody (docs.github.com, "Best practices for using the REST
+ * API"). A GitHub Enterprise Server has no such limits unless its owner sets some, and then says when to come again.
+ */
+function isPaced(apiUrl: string): boolean {
+  return /^api\.(?:github\.com|[a-z0-9-]+\.ghe\.com)$/.test(new URL(apiUrl).hostname);
+}
 
 async function openPostgres(
   config: Config,

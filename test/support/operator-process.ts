@@ -34,6 +34,8 @@ export interface OperatorSettings {
   readonly gatewayPort: number;
   /** Addresses of the apps, where another operator on this machine may have the usual ones. */
   readonly pool?: string;
+  /** Whether drafts get previews; they do when absent. */
+  readonly drafts?: boolean;
   readonly limits?: Readonly<Record<string, number>>;
 }
 
@@ -90,7 +92,12 @@ export async function startOperatorProcess(settings: OperatorSettings): Promise<
 
 function configText(settings: OperatorSettings, ports: Ports): string {
   return tomlText({
-    github: { repositories: settings.repositories, api_url: settings.apiUrl, clone_url: settings.cloneBase },
+    github: {
+      repositories: settings.repositories,
+      api_url: settings.apiUrl,
+      clone_url: settings.cloneBase,
+      drafts: settings.drafts ?? true,
+    },
     server: { port: ports.server },
     gateway: { port: ports.gateway },
     state: { directory: 'state' },
@@ -126,7 +133,8 @@ function ownEnvironment(): NodeJS.ProcessEnv {
 async function untilReady(child: ChildProcess, webhookUrl: string): Promise<void> {
   const deadline = performance.now() + START_TIMEOUT_MS;
   while (performance.now() < deadline) {
-    if (child.exitCode !== null) throw new Error(`it ended with status ${child.exitCode}`);
+    if (child.exitCode !== null || child.signalCode !== null)
+      throw new Error(`it ended with ${child.signalCode ?? `status ${child.exitCode}`}`);
     const answer = await fetch(`${webhookUrl}/ready`).catch(() => null);
     if (answer?.ok === true) return;
     await delay(20);
@@ -152,7 +160,7 @@ async function freePorts(count: number): Promise<[number, number]> {
   return [ports[0] ?? 0, ports[1] ?? 0];
 }
 
-function tomlText(sections: Record<string, Record<string, string | number | readonly string[]>>): string {
+function tomlText(sections: Record<string, Record<string, string | number | boolean | readonly string[]>>): string {
   // JSON strings, numbers and lists of strings are TOML too.
   return Object.entries(sections)
     .map(
