@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { configHelp, loadConfig, type Config } from './config.ts';
 import { OperatorError, operatorErrorFrom } from './core/errors.ts';
-import { buildApiServer, listenOnSocket } from './http/api-server.ts';
+import { buildApiServer, listenOnSocket, refuseSecondOperator } from './http/api-server.ts';
 import { createMetrics } from './http/metrics.ts';
 import { buildWebhookServer } from './http/server.ts';
 import { jobHandlers } from './jobs/handlers.ts';
@@ -19,6 +19,8 @@ export interface Service {
 /** Starts everything. Throws OperatorError when something is not as it must be; then nothing runs. */
 export async function startService(config: Config): Promise<Service> {
   const log = logFor(config);
+  // First of all: what is opened from here on is shared with the other one, and closed again when we fail.
+  await refuseSecondOperator(config.operator.socket);
   await using stack = new AsyncDisposableStack();
   const wiring = stack.use(await wire(config, log));
   const { op } = wiring;
@@ -31,14 +33,15 @@ export async function startService(config: Config): Promise<Service> {
   const webhook = stack.adopt(await buildWebhookServer({ source, intake, isReady, metrics, log }), (each) =>
     each.close(),
   );
-  const webhookUrl = await webhook.listen({ ...config.server }).catch((error: unknown) => {
-    throw listenError(error, 'server', config.server);
-  });
-
   const worker = await wiring.worker.start(jobHandlers(op, config.limits), { concurrency: config.limits.concurrency });
   stack.defer(() => worker.stop());
   // What happened while we were away, and what did not survive it: previews are brought back without a build.
   await op.jobs.enqueueSweep();
+
+  // Last, and closed after the worker: who is answered is answered by a service that is whole, and is not cut off by PostgreSQL going away now.
+  const webhookUrl = await webhook.listen({ ...config.server }).catch((error: unknown) => {
+    throw listenError(error, 'server', config.server);
+  });
 
   const { gatewayPort } = wiring;
   const { host: gatewayHost, domain } = config.gateway;

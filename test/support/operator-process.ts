@@ -34,6 +34,8 @@ export interface OperatorSettings {
   readonly gatewayPort: number;
   /** Addresses of the apps, where another operator on this machine may have the usual ones. */
   readonly pool?: string;
+  /** A PostgreSQL to use instead of the embedded one. */
+  readonly databaseUrl?: string;
   /** Whether drafts get previews; they do when absent. */
   readonly drafts?: boolean;
   readonly limits?: Readonly<Record<string, number>>;
@@ -116,6 +118,7 @@ function spawnService(settings: OperatorSettings, configFile: string, logFile: s
         ...ownEnvironment(),
         BERTH_GITHUB_WEBHOOK_SECRET: settings.webhookSecret,
         BERTH_GITHUB_TOKEN: settings.token,
+        ...(settings.databaseUrl === undefined ? {} : { DATABASE_URL: settings.databaseUrl }),
       },
     });
   } finally {

@@ -1,5 +1,13 @@
 /** Connections to PostgreSQL, and what a failure of one means to the rest of the service. */
-import { Pool, types, type ClientBase, type ClientConfig, type PoolConfig, type QueryResultRow } from 'pg';
+import {
+  Pool,
+  types,
+  type ClientBase,
+  type ClientConfig,
+  type PoolClient,
+  type PoolConfig,
+  type QueryResultRow,
+} from 'pg';
 import { OperatorError } from '../../core/errors.ts';
 import type { Log } from '../../ports.ts';
 
@@ -36,9 +44,37 @@ export function connectionConfig(url: string, applicationName: string): ClientCo
   };
 }
 
+type ConnectCallback = (
+  error: Error | undefined,
+  client: PoolClient | undefined,
+  release: (broken?: Error | boolean) => void,
+) => void;
+
+/**
+ * A pool that takes a connection back once, however often it is given. When PostgreSQL goes away while graphile-worker 0.18 is being
+ * stopped, it gives its listening connection back twice (lib/main, `release` of listenForChanges), in a promise that nobody looks at: with
+ * pg's own pool that ends the process. It asks for that connection with a callback.
+ */
+class LenientPool extends Pool {
+  override connect(): Promise<PoolClient>;
+  override connect(callback: ConnectCallback): void;
+  override connect(callback?: ConnectCallback): Promise<PoolClient> | undefined {
+    if (callback === undefined) return super.connect();
+    super.connect((error, client, release) => {
+      let isReleased = false;
+      callback(error, client, (broken) => {
+        if (isReleased) return;
+        isReleased = true;
+        release(broken);
+      });
+    });
+    return undefined;
+  }
+}
+
 /** A pool whose idle connections may break without bringing the process down. */
 export function openPool(config: PoolConfig, log: Log): Pool {
-  const pool = new Pool({ idleTimeoutMillis: 0, ...config });
+  const pool = new LenientPool({ idleTimeoutMillis: 0, ...config });
   const warn = (error: Error) =>
     log.warn({ err: error, connection: config.application_name }, 'a connection to PostgreSQL broke');
   pool.on('error', warn);
