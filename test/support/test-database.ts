@@ -4,10 +4,12 @@
  */
 import { randomBytes } from 'node:crypto';
 import { after } from 'node:test';
-import { Client } from 'pg';
 import { migrate } from '../../webhook/adapters/postgres/migrate.ts';
+import { onServer } from './on-server.ts';
 import { silentLog } from './silent-log.ts';
 import { startTestServer, type TestServer } from './test-server.ts';
+
+export { onServer };
 
 let ownServer: Promise<TestServer> | null = null;
 
@@ -65,16 +67,4 @@ async function create(server: string, template: string | null): Promise<string> 
 
 async function drop(server: string, url: string): Promise<void> {
   await onServer(server, `drop database if exists ${new URL(url).pathname.slice(1)} with (force)`);
-}
-
-/** One statement as the server's own user. */
-export async function onServer(url: string, text: string, values: unknown[] = []): Promise<Record<string, unknown>[]> {
-  const client = new Client({ connectionString: url });
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
-    return (await client.query<Record<string, unknown>>(text, values)).rows;
-  } finally {
-    await client.end();
-  }
 }
