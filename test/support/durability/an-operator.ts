@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startOperatorProcess, type OperatorProcess } from '../../../scripts/demo/operator-process.ts';
+import { startOperatorProcess, type OperatorProcess } from '../operator-process.ts';
 import { startFakeGitHub, type FakeGitHub } from '../fake-github.ts';
 import { postmasterOf, processTree } from './acknowledgement-order.ts';
 import { DELIVERY_REPOSITORY, DELIVERY_SECRET } from './sent-deliveries.ts';
@@ -51,14 +51,15 @@ export class AnOperator implements AsyncDisposable {
 
   /** On the same folder; rejects when it does not become ready. */
   async startAgain(): Promise<void> {
-    this.#process = await this.startBeside();
+    if (this.#process === null) this.#process = await this.startBeside();
+    else await this.#process.start();
   }
 
   /** Another one on the same folder. */
   startBeside(): Promise<OperatorProcess> {
     return startOperatorProcess({
       directory: this.#folder,
-      repository: DELIVERY_REPOSITORY,
+      repositories: [DELIVERY_REPOSITORY],
       apiUrl: this.github.apiUrl,
       cloneBase: this.github.cloneBase,
       token: this.github.token,
