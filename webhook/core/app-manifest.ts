@@ -302,6 +302,8 @@ export function assumedManifestFrom(packageJson: unknown, hasLockFile: boolean):
     ...(typeof scripts['build'] === 'string' ? ['npm run build'] : []),
   ];
   const result = manifestFrom({
+    // A container has no program but those it names (server-config/guest); the process runtime has the machine's own Node.
+    packages: ['nodejs_24'],
     ...(steps.length > 0 ? { setup: { command: steps.join(' && ') } } : {}),
     services: [{ name: 'web', command: 'npm start', port: 3_000 }],
     database: 'host',

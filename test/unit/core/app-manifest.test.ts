@@ -122,6 +122,7 @@ test('a Node.js project without a manifest is guessed at, and told what was assu
   const assumed = assumedManifestFrom({ scripts: { start: 'node .', build: 'tsc' }, dependencies: { x: '1' } }, true);
   assert.equal(assumed?.manifest.setup?.command, 'npm ci && npm run build');
   assert.ok(assumed?.assumptions.some((line) => line.includes('npm start')));
+  assert.deepEqual(assumed?.manifest.packages, ['nodejs_24'], 'a container has no npm of its own');
   assert.equal(assumedManifestFrom({ scripts: { start: 'node .' } }, false)?.manifest.setup, undefined);
   for (const nothing of [{}, { scripts: {} }, { scripts: { start: 1 } }, null, 'x', []])
     assert.equal(assumedManifestFrom(nothing, false), null);
