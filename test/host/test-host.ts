@@ -63,8 +63,11 @@ export async function removeAbandonedHosts(): Promise<number> {
   return claims.length;
 }
 
-/** Builds and boots a host. Throws, naming the packages to install, when the machine cannot carry one. */
-export async function bringUpTestHost(): Promise<TestHost> {
+/**
+ * Builds and boots a host. Throws, naming the packages to install, when the machine cannot carry one. `nice` below 0 puts it before other work of
+ * the machine, for what has to happen in a fixed time.
+ */
+export async function bringUpTestHost(options: { nice?: number } = {}): Promise<TestHost> {
   const obstacle = whyNoTestHost();
   if (obstacle !== undefined) throw new Error(obstacle);
   await removeAbandonedHosts();
@@ -74,7 +77,7 @@ export async function bringUpTestHost(): Promise<TestHost> {
     const network = networkOf(claim);
     await buildState(claim.stateDirectory, network);
     const layout = layoutOf(claim.stateDirectory);
-    let leader = await boot(claim);
+    let leader = await boot(claim, options.nice ?? 0);
     const down = async (): Promise<void> => {
       await removeHost(claim);
       guard.stdin?.end();
@@ -85,7 +88,7 @@ export async function bringUpTestHost(): Promise<TestHost> {
       run: (argv, options = {}) => runInside({ claim, leader }, argv, options),
       reboot: async () => {
         await killHost(claim);
-        leader = await boot(claim);
+        leader = await boot(claim, options.nice ?? 0);
       },
       down,
       [Symbol.asyncDispose]: down,
@@ -133,7 +136,7 @@ function nspawnArguments(claim: Claim): string[] {
   ];
 }
 
-async function boot(claim: Claim): Promise<number> {
+async function boot(claim: Claim, nice: number): Promise<number> {
   const layout = layoutOf(claim.stateDirectory);
   const ready = join(layout.root, 'ready');
   await rm(ready, { force: true });
@@ -142,7 +145,7 @@ async function boot(claim: Claim): Promise<number> {
   const log = await open(layout.console, 'a');
   // The one line of shell: only the process itself can enter the cgroup before it becomes nspawn.
   const enterAndExec = 'echo $$ >"$0/cgroup.procs" && exec "$@"';
-  const nspawn = spawn('/bin/sh', ['-c', enterAndExec, cgroup, ...nspawnArguments(claim)], {
+  const nspawn = spawn('/bin/sh', ['-c', enterAndExec, cgroup, 'nice', '-n', String(nice), ...nspawnArguments(claim)], {
     detached: true,
     stdio: ['ignore', log.fd, log.fd],
     env: {
