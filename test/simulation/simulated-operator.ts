@@ -4,6 +4,7 @@ import type { AppManifest } from '../../webhook/core/app-manifest.ts';
 import type { DatabaseName, InstanceName } from '../../webhook/core/names.ts';
 import type { Policy } from '../../webhook/core/policy.ts';
 import { keyText, ownerOf, type PreviewKey, type Sha } from '../../webhook/core/pull-request.ts';
+import { commentHashOf, statusHashOf } from '../../webhook/core/report.ts';
 import { addressesOf, type AddressPool } from '../../webhook/core/slots.ts';
 import type {
   Health,
@@ -122,19 +123,22 @@ function reports({ github, faults }: Shared, process: SimulatedProcess): Reports
         const known = pull.comments.find((comment) => comment.id === commentId) ?? pull.comments[0];
         const { lookAskedAt, lookedAt } = before;
         const isLookWanted = lookAskedAt !== null && (lookedAt === null || lookedAt < lookAskedAt);
-        const isBelieved = commentId !== null && before.commentHash === report.comment && !isLookWanted;
+        const isBelieved = commentId !== null && before.commentHash === commentHashOf(report) && !isLookWanted;
         if (known === undefined && !report.mayCreate) return before;
         if (known === undefined && !isBelieved) commentId = github.createComment(repository, number, report.comment);
         if (known !== undefined && !isBelieved) {
           known.body = report.comment;
           commentId = known.id;
         }
-        if (report.status !== null) pull.statuses.set(report.status.sha, report.status.state);
+        const status =
+          report.status === null ? before.status : { sha: report.status.sha, hash: statusHashOf(report.status) };
+        const isStatusBelieved = before.status?.sha === status?.sha && before.status?.hash === status?.hash;
+        if (report.status !== null && !isStatusBelieved) pull.statuses.set(report.status.sha, report.status.state);
         return {
           ...before,
           commentId,
-          commentHash: report.comment,
-          status: null,
+          commentHash: commentHashOf(report),
+          status,
           lookedAt: before.lookAskedAt,
         };
       });

@@ -1,4 +1,5 @@
 /** What the pull request is told: one comment and one commit status, rendered from the facts. Pure; delivery is jobs/report-task. */
+import { createHash } from 'node:crypto';
 import { ERROR_CODES } from './errors.ts';
 import { phaseOf, type Phase, type PreviewRecord, type RefusalReason, type StepName } from './preview.ts';
 import { shortSha, type PreviewKey, type RepositoryName, type Sha } from './pull-request.ts';
@@ -30,6 +31,35 @@ export interface ReportRecord {
   readonly lookAskedAt: Date | null;
   /** The request that the last look answered. */
   readonly lookedAt: Date | null;
+}
+
+/** What `ReportRecord.commentHash` is once the comment says this. */
+export function commentHashOf(report: Report): string {
+  return hashOf(report.comment);
+}
+
+/** What `ReportRecord.status.hash` is once the commit has this status. */
+export function statusHashOf({ state, description, url }: NonNullable<Report['status']>): string {
+  return hashOf(JSON.stringify([state, description, url]));
+}
+
+function hashOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 32);
+}
+
+/**
+ * What can be said to be told while `report` is being told: what is about to be replaced is not known any more, for the try may be cut off
+ * before or after GitHub took it.
+ */
+export function whileTelling(before: ReportRecord, report: Report): ReportRecord {
+  const { status } = report;
+  const isStatusKept =
+    status === null || (before.status?.sha === status.sha && before.status.hash === statusHashOf(status));
+  return {
+    ...before,
+    commentHash: before.commentHash === commentHashOf(report) ? before.commentHash : null,
+    status: isStatusKept ? before.status : null,
+  };
 }
 
 /** The report of a preview that is no more. */

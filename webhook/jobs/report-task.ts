@@ -1,7 +1,7 @@
 import { hostLabelOf } from '../core/names.ts';
 import { answeringInstance, type PreviewRecord } from '../core/preview.ts';
 import type { PreviewKey } from '../core/pull-request.ts';
-import { GONE_REPORT, reportFrom } from '../core/report.ts';
+import { GONE_REPORT, reportFrom, whileTelling } from '../core/report.ts';
 import type { Operator } from '../ports.ts';
 import { hostLabelsOf } from '../reconcile/bring-up.ts';
 
@@ -21,14 +21,15 @@ export async function reportTask(
   if (record === null && told === null) return;
   const repository = record?.repository ?? told?.repository;
   if (repository === undefined) return;
-  const before = {
+  const known = {
     ...(told ?? { key, commentId: null, commentHash: null, status: null, lookAskedAt: null, lookedAt: null }),
     repository,
   };
   const report = record === null ? GONE_REPORT : reportFrom(record, urlsOf(op, record));
   if (told === null && !report.mayCreate) return;
-  // That something may have been said is written down first: a try that is cut off must not be forgotten.
-  if (told === null) await op.store.saveReport(before);
+  // What may be said is written down first: a try that is cut off must neither be forgotten nor be taken for one that said nothing.
+  const before = whileTelling(known, report);
+  if (before.commentHash !== told?.commentHash || before.status !== told.status) await op.store.saveReport(before);
   await op.store.saveReport(await op.reports.ensure(before, report, signal));
 }
 

@@ -3,11 +3,11 @@
  * created do we look through the comments, for one that an earlier try left before its id could be stored: ours by author and by a
  * marker that nobody else can make. What others made of it is seen when a look is asked for, and put right once per look.
  */
-import { createHash, createHmac } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { z } from 'zod';
 import { OperatorError } from '../../core/errors.ts';
 import { keyText, type PreviewKey } from '../../core/pull-request.ts';
-import type { Report, ReportRecord } from '../../core/report.ts';
+import { commentHashOf, statusHashOf, type Report, type ReportRecord } from '../../core/report.ts';
 import type { Log, Reports } from '../../ports.ts';
 import type { GitHubClient } from './github-client.ts';
 import { orNullWhenMissing, refusalStatusOf } from './github-errors.ts';
@@ -61,7 +61,7 @@ type CommentRecord = Pick<ReportRecord, 'commentId' | 'commentHash'>;
 
 async function ensureComment(context: Context, report: Report): Promise<CommentRecord> {
   const { commentId, commentHash } = context.before;
-  const hash = hashOf(report.comment);
+  const hash = commentHashOf(report);
   const marker = markerOf(context.settings.markerSecret, context.before.key);
   const body = `${bounded(report.comment)}\n\n${marker}`;
   if (commentId !== null && commentHash === hash && (await isIntact(context, commentId, body))) {
@@ -188,7 +188,7 @@ async function ensureStatus(context: Context, report: Report): Promise<ReportRec
   const { status } = report;
   if (status === null) return before.status;
   const { sha, state, description, url } = status;
-  const hash = hashOf(JSON.stringify([state, description, url]));
+  const hash = statusHashOf(status);
   if (before.status?.sha === sha && before.status.hash === hash) return before.status;
   try {
     await client.call({
@@ -223,10 +223,6 @@ function markerOf(secret: string, key: PreviewKey): string {
     .update(`comment marker ${keyText(key)}`)
     .digest('hex');
   return `<!-- berth:${digest.slice(0, 32)} -->`;
-}
-
-function hashOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, 32);
 }
 
 function bounded(comment: string): string {

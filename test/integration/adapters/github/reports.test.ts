@@ -34,7 +34,7 @@ async function withScene(story: (scene: Scene) => Promise<void>): Promise<void> 
       apiUrl: github.apiUrl,
       identity,
       log: silentLog,
-      requestTimeoutMs: 300,
+      requestTimeoutMs: 5_000,
       paceWrites: false,
     });
     const reports = createReports(client, { markerSecret: 'a secret', log: silentLog });
