@@ -54,7 +54,7 @@ function countedIn(lines: readonly string[]): string[] {
     assert.equal(ran.status, 0, ran.stderr);
     return ran.stdout.split('\n').filter((line) => line !== '');
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 

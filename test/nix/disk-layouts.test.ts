@@ -118,7 +118,7 @@ if (typeof evaluator === 'string') {
       assert.equal(shown['initrdShell'], '/bin/systemd-tty-ask-password-agent');
       assert.equal(shown['plainInitrd'], false);
     } finally {
-      rmSync(folder, { recursive: true, force: true });
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
     }
   });
 

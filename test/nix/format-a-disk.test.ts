@@ -64,7 +64,7 @@ async function format(firmware: string, fileSystem: string, mounts: boolean): Pr
     assert.equal(run.status, 0, run.stderr);
     return run.stdout.trim().split('\n');
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 

@@ -25,7 +25,7 @@ test('the rendered texts equal their committed copies', {
 });
 
 function write(texts: Record<string, string>): void {
-  rmSync(goldenFolder, { recursive: true, force: true });
+  rmSync(goldenFolder, { recursive: true, force: true, maxRetries: 5 });
   for (const [name, text] of Object.entries(texts)) {
     mkdirSync(dirname(join(goldenFolder, name)), { recursive: true });
     writeFileSync(join(goldenFolder, name), normalized(name, text));

@@ -57,7 +57,7 @@ describe('what the rendered Caddyfile lets through', {
     child.kill('SIGKILL');
     await gone;
     operator.close();
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   });
 
   const passes: [host: string, method: string, path: string][] = [

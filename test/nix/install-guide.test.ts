@@ -28,6 +28,6 @@ test('the host of the guide evaluates to a system', { skip: typeof evaluator ===
     // The folder's name is another one each time; the text is what the answer hangs on.
     for (const system of systems) assert.match(String(await evaluateJson(evaluator, system)), /\.drv$/);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 });

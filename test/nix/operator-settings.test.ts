@@ -18,7 +18,7 @@ let folder: string;
 before(() => {
   folder = mkdtempSync(join(tmpdir(), 'berth-settings-'));
 });
-after(() => rmSync(folder, { recursive: true, force: true }));
+after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
 
 test('the operator starts with what the host renders and its credentials', () => {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });

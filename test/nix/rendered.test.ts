@@ -29,7 +29,7 @@ function caddyTests(): void {
     folder = mkdtempSync(join(tmpdir(), 'berth-caddy-'));
     mkdirSync(join(folder, 'previews'));
   });
-  after(() => rmSync(folder, { recursive: true, force: true }));
+  after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
 
   /** Debian's 2.6.2 knows neither of the two lines that make Caddy believe Cloudflare; NixOS's does. */
   const isOld = /^v?2\.[0-6]\./.test(spawnSync(caddy, ['version']).stdout.toString());
@@ -100,7 +100,7 @@ function nftTests(): void {
     writeFileSync(join(folder, 'elements.nft'), elements);
     for (const name of ['tenants.nft', 'firewall.nft']) writeFileSync(join(folder, name), golden(`nftables/${name}`));
   });
-  after(() => rmSync(folder, { recursive: true, force: true }));
+  after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
 
   /** Commands of nft in a network namespace of its own, so that no rule of this machine's is touched. */
   const inNamespace = (...commands: string[]) =>

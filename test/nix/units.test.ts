@@ -36,7 +36,7 @@ describe('rendered units', { skip: missing }, () => {
       }
     }
   });
-  after(() => rmSync(root, { recursive: true, force: true }));
+  after(() => rmSync(root, { recursive: true, force: true, maxRetries: 5 }));
 
   /** What systemd-analyze verify says of a unit in `root`, without what it says of others. */
   const complaintsAbout = (unit: string) => {

@@ -55,7 +55,7 @@ export function aGitRepository(root: string, name: string): TestRepository {
 }
 
 function writeEntry(path: string, content: Files[string]): void {
-  rmSync(path, { recursive: true, force: true });
+  rmSync(path, { recursive: true, force: true, maxRetries: 5 });
   if (content === null || content === undefined) return;
   mkdirSync(dirname(path), { recursive: true });
   if (typeof content === 'string' || Buffer.isBuffer(content)) writeFileSync(path, content);

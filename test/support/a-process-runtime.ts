@@ -38,7 +38,7 @@ export async function aProcessRuntime(t: TestContext, options: { useBubblewrap?:
   const runtime = await make();
   t.after(async () => {
     for (const { name } of await runtime.list()) await runtime.remove(name);
-    rmSync(directory, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
   });
 
   let slot = someSlot();

@@ -36,7 +36,7 @@ export function appFiles(app: string): Record<string, string> {
 export async function aRealService(limits: Readonly<Record<string, number>> = {}): Promise<RealService> {
   await using stack = new AsyncDisposableStack();
   const directory = stack.adopt(mkdtempSync(join(tmpdir(), 'berth-service-')), (path) =>
-    rmSync(path, { recursive: true, force: true }),
+    rmSync(path, { recursive: true, force: true, maxRetries: 5 }),
   );
   // As root, PostgreSQL and the apps run as users of their own, who have to get there.
   chmodSync(directory, 0o711);

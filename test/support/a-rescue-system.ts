@@ -127,7 +127,7 @@ export class ARescueSystem implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 
@@ -171,7 +171,7 @@ export async function aRealSshd(
     stop: async () => {
       server.kill();
       await ended;
-      if (madeHere) rmSync('/run/sshd', { recursive: true, force: true });
+      if (madeHere) rmSync('/run/sshd', { recursive: true, force: true, maxRetries: 5 });
     },
   };
 }

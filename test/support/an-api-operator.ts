@@ -114,7 +114,7 @@ export class AnApiOperator implements AsyncDisposable {
     await this.server.close();
     this.#isOver = true;
     await this.#time;
-    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
 
   async #letTimePass(): Promise<void> {

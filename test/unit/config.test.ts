@@ -23,7 +23,7 @@ import { OperatorError } from '../../webhook/core/errors.ts';
 import { Secret } from '../../webhook/core/secret.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'berth-config-'));
-after(() => rmSync(folder, { recursive: true, force: true }));
+after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
 
 const WEBHOOK_SECRET = 'c0ffee'.repeat(8) + '0123456789abcdef';
 const GOOD_ENV = { BERTH_GITHUB_WEBHOOK_SECRET: WEBHOOK_SECRET, BERTH_GITHUB_TOKEN: 'a-token-of-ours' };

@@ -60,7 +60,7 @@ test('a branch without a pull request: create, look, update, fail, recover, roll
     // Previews outlive their operator.
     await preview('destroy', 'shop-main');
     await operator.stop();
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   });
   const socket = join(operator.stateDirectory, 'run', 'operator.sock');
   const preview = (...args: string[]) =>

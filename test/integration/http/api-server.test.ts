@@ -78,7 +78,7 @@ test('a directory that others may enter, and a file that is no socket, are refus
     assert.ok(existsSync(file));
     await app.close();
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 });
 

@@ -78,11 +78,11 @@ export async function startRenderedPostgres(programs: string): Promise<RenderedP
       log: () => server.log,
       async [Symbol.asyncDispose]() {
         await stop(running);
-        rmSync(folder, { recursive: true, force: true });
+        rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
       },
     };
   } catch (error) {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
     throw error;
   }
 }

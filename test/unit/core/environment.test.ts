@@ -11,7 +11,7 @@ import { environmentFileText } from '../../../webhook/core/environment.ts';
 import { systemdEnvironment } from '../../support/systemd-environment.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'berth-environment-'));
-after(() => rmSync(folder, { recursive: true, force: true }));
+after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
 

@@ -23,6 +23,6 @@ test('the setup runs until it has succeeded once, with its words as they are', (
     assert.match(again.stdout, /has succeeded before/);
     assert.doesNotMatch(readFileSync(log, 'utf8'), /twice/);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 });

@@ -45,7 +45,7 @@ test('the pinned ssh refuses a real server with another key, although nixos-anyw
   const port = await freePort();
   const machine = await aRealSshd(join(folder, 'machine'), port);
   if (!machine) {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
     t.skip('needs /usr/sbin/sshd: apt-get install openssh-server');
     return;
   }
@@ -75,6 +75,6 @@ test('the pinned ssh refuses a real server with another key, although nixos-anyw
       await intruder.stop();
     }
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 });

@@ -17,7 +17,7 @@ assert.ok(repositoryName !== null);
 
 function aRig(t: TestContext, options: { token?: string; cloneBase?: string } = {}) {
   const root = mkdtempSync(join(tmpdir(), 'berth-git-'));
-  t.after(() => rmSync(root, { recursive: true, force: true }));
+  t.after(() => rmSync(root, { recursive: true, force: true, maxRetries: 5 }));
   const repository = aGitRepository(join(root, 'remote'), 'acme/shop');
   const shell = localShell({ path: '/usr/local/bin:/usr/bin:/bin', home: root });
   const directory = join(root, 'mirrors');

@@ -20,7 +20,7 @@ const ENCODED = Buffer.from(`x-access-token:${TOKEN}`).toString('base64');
 
 function aRoot(t: TestContext): string {
   const root = mkdtempSync(join(tmpdir(), 'berth-token-'));
-  t.after(() => rmSync(root, { recursive: true, force: true }));
+  t.after(() => rmSync(root, { recursive: true, force: true, maxRetries: 5 }));
   return root;
 }
 

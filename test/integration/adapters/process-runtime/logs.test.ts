@@ -20,7 +20,7 @@ const signal = new AbortController().signal;
 
 function aDirectory(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'berth-logs-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  t.after(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
   return directory;
 }
 

@@ -92,7 +92,7 @@ test('no set of links that the file system follows out of the tree passes', () =
     );
     assert.ok(escapes > 5, `only ${escapes} of the trees had a link to outside (seed ${seed})`);
   } finally {
-    rmSync(root, { recursive: true, force: true });
+    rmSync(root, { recursive: true, force: true, maxRetries: 5 });
   }
 });
 

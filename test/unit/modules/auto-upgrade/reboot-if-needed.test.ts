@@ -34,7 +34,7 @@ function run(options: { now: string; newKernel: boolean }): { rebooted: boolean;
     assert.equal(status, 0);
     return { rebooted: existsSync(join(folder, 'rebooted')), said: stdout };
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 

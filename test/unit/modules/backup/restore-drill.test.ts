@@ -45,7 +45,7 @@ class Backups implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 
@@ -100,6 +100,6 @@ test('the time of the last success is written whole, in the node exporter’s fo
     assert.equal(statSync(file).mode & 0o777, 0o644, 'the exporter can read it');
     assert.deepEqual(readdirSync(folder), ['berth_backup.prom']);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 });
