@@ -22,7 +22,7 @@ function table(head: readonly string[], rows: readonly (readonly (string | numbe
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
-async function main(): Promise<void> {
+async function measureAll() {
   const seed = Math.floor(Math.random() * 2 ** 31);
   const faulty = await runSchedules({ schedules: SCHEDULES, seed, faults: FAULT_KINDS });
   const calm = await runSchedules({ schedules: SCHEDULES / 10, seed, faults: [] });
@@ -32,8 +32,39 @@ async function main(): Promise<void> {
   const verdicts = [];
   for (const mutation of MUTATIONS) verdicts.push(await checkMutation(mutation, { schedules: 500, seed: 1 }));
   const real = await playRealWorld({ schedules: REAL_SCHEDULES, seed });
+  return { seed, faulty, calm, orders, close, lost, verdicts, real };
+}
 
-  const text = `# Reliability
+type Measured = Awaited<ReturnType<typeof measureAll>>;
+
+function worldsTable({ faulty, calm, real }: Measured): string {
+  return table(
+    ['world', 'schedules', 'faults', 'divergences', 'schedules a second', 'crash points'],
+    [
+      [
+        'simulated',
+        faulty.schedules,
+        'all',
+        faulty.divergences,
+        faulty.perSecond,
+        `${faulty.crashPoints.covered} of ${faulty.crashPoints.total}`,
+      ],
+      ['simulated', calm.schedules, 'none', calm.divergences, calm.perSecond, '–'],
+      [
+        'real (PostgreSQL, git, processes, gateway; `kill -9` of the operator)',
+        real.schedules,
+        real.faults.join(', '),
+        real.divergences,
+        real.perSecond,
+        '–',
+      ],
+    ],
+  );
+}
+
+function pageOf(measured: Measured): string {
+  const { seed, orders, close, lost, verdicts } = measured;
+  return `# Reliability
 
 Written by \`npm run reliability\`; seed ${seed}, ${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), Node ${process.versions.node}. The
 simulated world runs the real reconciler, planner, policy and jobs on a virtual clock; GitHub, host and state are simulated, and a contract
@@ -45,28 +76,7 @@ Random histories of several repositories and pull requests, with operators that 
 swapped deliveries, GitHub failing or answering with old news, a host and a database that fail in the middle. Half of them run without
 sweeps: then the deliveries alone have to do it.
 
-${table(
-  ['world', 'schedules', 'faults', 'divergences', 'schedules a second', 'crash points'],
-  [
-    [
-      'simulated',
-      faulty.schedules,
-      'all',
-      faulty.divergences,
-      faulty.perSecond,
-      `${faulty.crashPoints.covered} of ${faulty.crashPoints.total}`,
-    ],
-    ['simulated', calm.schedules, 'none', calm.divergences, calm.perSecond, '–'],
-    [
-      'real (PostgreSQL, git, processes, gateway; `kill -9` of the operator)',
-      real.schedules,
-      real.faults.join(', '),
-      real.divergences,
-      real.perSecond,
-      '–',
-    ],
-  ],
-)}
+${worldsTable(measured)}
 
 \`npm run simulate -- --schedules ${SCHEDULES} --faults all\`, \`npm run simulate -- --world real --schedules ${REAL_SCHEDULES}\`
 
@@ -106,7 +116,10 @@ ${table(
   verdicts.map((verdict) => [verdict.name, verdict.isFound ? 'yes' : '**no**', verdict.divergence]),
 )}
 `;
-  await writeFile(PAGE, text);
+}
+
+async function main(): Promise<void> {
+  await writeFile(PAGE, pageOf(await measureAll()));
   console.log(`wrote ${PAGE}`);
 }
 

@@ -62,6 +62,15 @@ export class RealHistory {
     if ('number' in event) await this.#happenToPull(event);
   }
 
+  /** As in the simulation only where there is a preview: the last word on one that is gone nobody looks at any more. */
+  #happenToComment(pull: FakePullRequest, kind: 'comment-edited' | 'comment-deleted'): void {
+    const [comment] = pull.comments;
+    if (comment === undefined || pull.state.state === 'closed') return;
+    if (!this.allowedNames().includes(pull.base.fullName)) return;
+    if (kind === 'comment-edited') comment.body = 'Somebody wrote something else here.';
+    else pull.base.comments.splice(pull.base.comments.indexOf(comment), 1);
+  }
+
   async #open(event: Opening): Promise<void> {
     const repository = this.#repositories.get(event.repository);
     const key = `${event.repository}/${event.number}`;
@@ -103,6 +112,9 @@ export class RealHistory {
         return pull.edit({ base: 'next' });
       case 'fork-deleted':
         return pull.headRepositoryDeleted();
+      case 'comment-edited':
+      case 'comment-deleted':
+        return this.#happenToComment(pull, event.kind);
     }
   }
 

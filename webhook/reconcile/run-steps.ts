@@ -32,6 +32,13 @@ export async function runSteps(
   signal: AbortSignal,
 ): Promise<RunResult> {
   const run: Run = { op, lock, look, signal, timings: {} };
+  const before = plan.stages.length === 0 ? null : await op.store.load(lock.key);
+  const result = await runStages(run, plan);
+  if (before !== null) await saveTimings(run, before);
+  return result;
+}
+
+async function runStages(run: Run, plan: Plan): Promise<RunResult> {
   let steps = 0;
   let waitMs: number | null = plan.settleMs;
   for (const stage of plan.stages) {
@@ -50,13 +57,17 @@ type StageResult = StepResult | Extract<RunResult, { kind: 'failed' }>;
 /** All steps of a stage are waited for, also when one fails: nothing may still be at work when the verdict is written. */
 async function runStage(run: Run, stage: readonly Step[]): Promise<StageResult[]> {
   const { op, lock } = run;
-  const record = await op.store.load(lock.key);
   const first = stage[0];
-  if (record === null || first === undefined) return [];
-  await op.store.saveDoing(lock, first.name);
-  if (isWorthTelling(stage)) await op.jobs.enqueueReport(lock.key);
-  const results = await Promise.all(stage.map((step) => runStep(run, record, step)));
-  await saveTimings(run, record);
+  if (first === undefined) return [];
+  // Steps do not read what is being done: it is saved while the facts are read, and told while the steps work.
+  const [record] = await Promise.all([op.store.load(lock.key), op.store.saveDoing(lock, first.name)]);
+  if (record === null) return [];
+  const telling = isWorthTelling(stage) ? op.jobs.enqueueReport(lock.key) : Promise.resolve();
+  const [[told], results] = await Promise.all([
+    Promise.allSettled([telling]),
+    Promise.all(stage.map((step) => runStep(run, record, step))),
+  ]);
+  if (told.status === 'rejected') throw told.reason;
   return results;
 }
 

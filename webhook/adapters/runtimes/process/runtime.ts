@@ -201,14 +201,15 @@ async function prepare(shell: Shell, options: SandboxOptions, signal: AbortSigna
     ...[layout.source, layout.repository].map((path) => chmod(path, mode)),
   ]);
   if (uid === null) return;
-  for (const path of [layout.source, layout.home, layout.tmp, layout.repository, layout.environmentFile]) {
-    if ((await stat(path)).uid === uid) continue;
-    const argv = ['chown', '--recursive', '--no-dereference', '--', `${uid}:${uid}`, path] as const;
-    const result = await shell.run({ argv, timeoutMs: 60_000 }, signal);
-    if (result.exitCode !== 0)
-      throw new OperatorError('RUNTIME_FAILED', 'The files could not be given to their user.', {
-        detail: result.stderr,
-      });
+  const paths = [layout.source, layout.home, layout.tmp, layout.repository, layout.environmentFile];
+  const owners = await Promise.all(paths.map(async (path) => (await stat(path)).uid));
+  const foreign = paths.filter((_, index) => owners[index] !== uid);
+  if (foreign.length === 0) return;
+  const argv = ['chown', '--recursive', '--no-dereference', '--', `${uid}:${uid}`, ...foreign] as const;
+  const result = await shell.run({ argv, timeoutMs: 60_000 }, signal);
+  if (result.exitCode !== 0) {
+    const detail = result.stderr;
+    throw new OperatorError('RUNTIME_FAILED', 'The files could not be given to their user.', { detail });
   }
 }
 

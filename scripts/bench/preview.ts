@@ -1,0 +1,284 @@
+/**
+ * From the 202 to the first good answer at the preview's URL, for a first open and for an update, with its parts: what is ours, and what the tools and the
+ * app take on their own in the same run (git, CREATE DATABASE, bubblewrap and Node.js). The parts add up to the total. What a busy machine adds to a
+ * process in the middle of others shows as ours; on an idle one there is no such part.
+ */
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { Client } from 'pg';
+import { startFakeGitHub, type FakeGitHub } from '../../test/support/fake-github.ts';
+import type { FakePullRequest } from '../../test/support/fake-github/pull-request.ts';
+import { startOperatorProcess, type OperatorProcess } from '../../test/support/operator-process.ts';
+import { silentLog } from '../../test/support/silent-log.ts';
+import { startEmbeddedPostgres } from '../../webhook/adapters/embedded-postgres/embedded-postgres.ts';
+import {
+  blobCommand,
+  checkoutCommand,
+  entryCommand,
+  fetchShaCommand,
+  initCommand,
+  listCommand,
+  packCommand,
+} from '../../webhook/adapters/git/commands.ts';
+import type { Sha } from '../../webhook/core/pull-request.ts';
+import type { ShellCommand } from '../../webhook/ports.ts';
+import { APP_FILES } from '../demo/app-files.ts';
+import { get } from '../demo/steady-load.ts';
+import { median, printMeasured, type BenchRow } from './report.ts';
+
+const ROUNDS = 5;
+const STEP_TIMEOUT_MS = 60_000;
+const SECRET = '0123456789abcdef'.repeat(4);
+
+/** Milliseconds by name. */
+type Times = Record<string, number>;
+
+/** Steps that run side by side count as one, by the longest. */
+const STAGES: readonly (readonly string[])[] = [
+  ['claim-names'],
+  ['open-route', 'fetch-source'],
+  ['create-instance'],
+  ['read-manifest'],
+  ['place-source', 'ensure-database', 'build-system'],
+  ['set-up'],
+  ['start'],
+  ['check-health'],
+  ['switch-route'],
+];
+
+export async function run({ json }: { json: boolean }): Promise<void> {
+  await printMeasured(json, async () => ({ bench: 'preview', rounds: ROUNDS, rows: await measure() }));
+}
+
+async function measure(): Promise<BenchRow[]> {
+  await using stack = new AsyncDisposableStack();
+  const directory = stack.adopt(await mkdtemp(join(tmpdir(), 'berth-pbench-')), (path) =>
+    rm(path, { recursive: true, force: true }),
+  );
+  await chmod(directory, 0o711);
+  const github = stack.use(await startFakeGitHub());
+  const { apiUrl, cloneBase, token } = github;
+  const operator = stack.adopt(
+    await startOperatorProcess({
+      directory,
+      apiUrl,
+      cloneBase,
+      token,
+      repositories: ['acme/*'],
+      webhookSecret: SECRET,
+      gatewayPort: 0,
+    }),
+    (each) => each.stop(),
+  );
+  github.deliverTo({ url: `${operator.webhookUrl}/webhook/github`, secret: SECRET });
+  const { url } = await startEmbeddedPostgres({ directory: join(operator.stateDirectory, 'postgres'), log: silentLog });
+  const database = new Client({ connectionString: url });
+  await database.connect();
+  stack.defer(() => database.end());
+
+  const opens: Times[] = [];
+  const updates: Times[] = [];
+  const tools: Times[] = [];
+  // Round 0 fills caches and does not count.
+  for (let round = 0; round <= ROUNDS; round += 1) {
+    const repository = await github.addRepository(`acme/app${round}`, APP_FILES);
+    await repository.commit('feature', { 'message.txt': `round ${round}` });
+    const began = performance.now();
+    const pull = await repository.openPullRequest({ head: 'feature' });
+    const open = await partsOf(operator, database, pull);
+    if (round === 0) console.error(`the first, with nothing cached: ${Math.round(performance.now() - began)} ms`);
+    // A push within the settling window would be waited out, which is not what is measured.
+    await delay(SETTLED_MS);
+    await pull.push({ 'message.txt': `round ${round}, again` });
+    const update = await partsOf(operator, database, pull);
+    const tool = await toolTimes(join(directory, `tools${round}`), { github, pull, database });
+    await pull.close();
+    await untilGone(database, pull);
+    if (round === 0) continue;
+    opens.push(open);
+    updates.push(update);
+    tools.push(tool);
+  }
+  const tool = medians(tools);
+  return [...rowsOf('open', medians(opens), tool), ...rowsOf('update', medians(updates), tool)];
+}
+
+const SETTLED_MS = 2_100;
+
+function medians(all: readonly Times[]): Times {
+  const names = new Set(all.flatMap((each) => Object.keys(each)));
+  return Object.fromEntries([...names].map((name) => [name, median(all.map((each) => each[name] ?? 0))]));
+}
+
+/** What a step spends in tools and in the app, by the tool's own time. */
+function toolsOf(step: string, kind: 'open' | 'update', tool: Times): [string, number][] {
+  const of = (name: string) => tool[name] ?? 0;
+  switch (step) {
+    case 'fetch-source':
+      return [['git', of('git fetch') + (kind === 'open' ? of('git init') : 0)]];
+    case 'read-manifest':
+      return [['git', of('git read')]];
+    case 'place-source':
+      return [['git and CREATE DATABASE', Math.max(of('git place'), kind === 'open' ? of('create database') : 0)]];
+    case 'set-up':
+      return [['the app’s setup in bubblewrap', of('app setup')]];
+    case 'start':
+      return [['node itself', of('node boot')]];
+    case 'check-health':
+      return [['the app’s boot', of('app boot')]];
+    default:
+      return [];
+  }
+}
+
+function rowsOf(kind: 'open' | 'update', times: Times, tool: Times): BenchRow[] {
+  const rows: BenchRow[] = [];
+  const row = (subject: string, ms: number, ours: boolean) =>
+    rows.push({ subject: `${kind}: ${subject}`, ms: Math.round(ms * 10) / 10, ours });
+  let stepsMs = 0;
+  for (const stage of STAGES) {
+    const stageMs = Math.max(...stage.map((step) => times[step] ?? 0));
+    stepsMs += stageMs;
+    let left = stageMs;
+    for (const [name, ms] of stage.flatMap((step) => toolsOf(step, kind, tool))) {
+      const taken = Math.min(left, ms);
+      left -= taken;
+      row(`${stage.join(' + ')}: ${name}`, taken, false);
+    }
+    row(stage.join(' + '), left, true);
+  }
+  const total = times['total'] ?? 0;
+  row('intake, job, looking, between the steps, gateway', total - stepsMs, true);
+  const ours = rows.filter((each) => each['ours'] === true).reduce((sum, each) => sum + Number(each['ms']), 0);
+  rows.push({
+    subject: `${kind}: total`,
+    ms: Math.round(total * 10) / 10,
+    ours: null,
+    oursMs: Math.round(ours * 10) / 10,
+  });
+  return rows;
+}
+
+/** Called right after the 202: the time until the URL shows the head, and what the operator wrote down for each step. */
+async function partsOf(operator: OperatorProcess, database: Client, pull: FakePullRequest): Promise<Times> {
+  const startedAt = performance.now();
+  const slug = `${pull.base.name}-${pull.number}`;
+  const target = { port: operator.gatewayPort, host: `${slug}.localhost:${operator.gatewayPort}`, path: '/commit' };
+  while ((await get(target).catch(() => null)) !== pull.head) {
+    if (performance.now() - startedAt > STEP_TIMEOUT_MS)
+      throw new Error(`${slug} did not come up: see ${operator.logFile}`);
+    await delay(2);
+  }
+  const total = performance.now() - startedAt;
+  for (;;) {
+    const { rows } = await database.query<{ timings: Times }>(
+      'select timings from berth.instances where revision_sha = $1',
+      [pull.head],
+    );
+    const timings = rows[0]?.timings ?? {};
+    if ('switch-route' in timings) return { ...timings, total };
+    await delay(10);
+  }
+}
+
+async function untilGone(database: Client, pull: FakePullRequest): Promise<void> {
+  const key = `${pull.base.id}/pull/${pull.number}`;
+  while ((await database.query('select from berth.previews where key = $1', [key])).rowCount !== 0) await delay(20);
+}
+
+/** The same work by the tools alone, on the same commit. */
+async function toolTimes(
+  directory: string,
+  { github, pull, database }: { github: FakeGitHub; pull: FakePullRequest; database: Client },
+): Promise<Times> {
+  await mkdir(join(directory, 'source'), { recursive: true });
+  const mirror = join(directory, 'mirror.git');
+  const sha = pull.head as Sha;
+  const remote = { url: `${github.cloneBase}/${pull.base.fullName}.git`, scheme: 'file', token: null };
+  const times: Times = {};
+  const timed = async (name: string, act: () => Promise<unknown>) => {
+    const startedAt = performance.now();
+    await act();
+    times[name] = performance.now() - startedAt;
+  };
+  await timed('git init', () => git(initCommand(directory, mirror)));
+  await timed('git fetch', () => git(fetchShaCommand(mirror, remote, sha)));
+  await timed('git read', async () => {
+    const entry = await git(entryCommand(mirror, sha, 'preview.toml'));
+    await git(blobCommand(mirror, (entry.split(/[\s\t]+/)[2] ?? '') as Sha, 65_536));
+  });
+  await timed('git place', () =>
+    Promise.all([
+      git(listCommand(mirror, sha)).then(() =>
+        git(checkoutCommand(mirror, sha, join(directory, 'source'), join(directory, 'index'))),
+      ),
+      git(packCommand(mirror, sha, join(directory, 'pack'))),
+    ]),
+  );
+  await timed('create database', () =>
+    database.query('create database bench_preview template template0 strategy wal_log'),
+  );
+  await database.query('drop database bench_preview');
+  await timed('node boot', () => promisify(execFile)(process.execPath, ['-e', '0']));
+  const source = join(directory, 'source');
+  await timed('app setup', () =>
+    promisify(execFile)('bwrap', [...SANDBOX, process.execPath, 'setup.js'], { cwd: source }),
+  );
+  await timed('app boot', () => appBoot(source));
+  await rm(directory, { recursive: true, force: true });
+  return times;
+}
+
+/** A sandbox of the same kinds of namespaces; what is shown in it costs little. */
+const SANDBOX = [
+  '--dev-bind',
+  '/',
+  '/',
+  '--unshare-pid',
+  '--unshare-ipc',
+  '--unshare-uts',
+  '--die-with-parent',
+  '--proc',
+  '/proc',
+  '--',
+];
+
+async function appBoot(source: string): Promise<void> {
+  await writeFile(join(source, 'message.txt'), 'bench');
+  const port = 9_000 + Math.floor(Math.random() * 1_000);
+  const child = spawn('bwrap', [...SANDBOX, process.execPath, 'server.js'], {
+    cwd: source,
+    env: { PORT: String(port), HOST: '127.99.0.1', PATH: process.env['PATH'] },
+    stdio: 'ignore',
+  });
+  const ended = once(child, 'exit');
+  try {
+    while (!(await accepts(port))) await delay(1);
+  } finally {
+    child.kill('SIGKILL');
+    await ended;
+  }
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.99.0.1', port });
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    socket.once('connect', () => socket.destroy());
+  });
+}
+
+async function git({ argv: [program, ...words], cwd, env, stdin }: ShellCommand): Promise<string> {
+  const running = promisify(execFile)(program, words, {
+    cwd,
+    env: { PATH: process.env['PATH'], HOME: '/nonexistent', ...env },
+  });
+  if (stdin !== undefined) running.child.stdin?.end(stdin);
+  return (await running).stdout;
+}
