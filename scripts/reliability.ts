@@ -2,6 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { closeEverywhere } from '../test/simulation/close-wins.ts';
 import { tryAllOrders } from '../test/simulation/delivery-order.ts';
 import { FAULT_KINDS } from '../test/simulation/faults.ts';
@@ -13,9 +14,18 @@ import { playRealWorld } from '../test/simulation/real-world.ts';
 
 const PAGE = join(import.meta.dirname, '../docs/reference/reliability.md');
 const SCHEDULES = 10_000;
-const REAL_SCHEDULES = 200;
+/** Real histories play in real time, some twenty seconds each: `npm run reliability -- --real 200` takes an hour. */
+const REAL_SCHEDULES = realSchedulesFrom(process.argv.slice(2));
 
 const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`;
+
+function realSchedulesFrom(words: readonly string[]): number {
+  const { values } = parseArgs({ args: [...words], options: { real: { type: 'string', default: '20' } } });
+  const count = Number(values.real);
+  if (!Number.isSafeInteger(count) || count < 1)
+    throw new RangeError(`--real: "${values.real}" is not a whole number from 1 on`);
+  return count;
+}
 
 function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
   const line = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`;

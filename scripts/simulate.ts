@@ -3,8 +3,8 @@
  * whether the world is afterwards what GitHub says. docs/reference/reliability.md has the figures.
  */
 import { parseArgs } from 'node:util';
-import { FAULT_KINDS } from '../test/simulation/faults.ts';
-import { playRealWorld, REAL_FAULT_KINDS, type RealWorldResult } from '../test/simulation/real-world.ts';
+import { FAULT_KINDS, REAL_FAULT_KINDS } from '../test/simulation/faults.ts';
+import type { RealWorldResult } from '../test/simulation/real-world.ts';
 import { runSchedules, type SimulationResult } from '../test/simulation/run-schedules.ts';
 
 const USAGE = `npm run simulate -- [--world simulated|real] [--schedules N] [--seed S] [--faults none|all|<kinds>] [--json]
@@ -74,7 +74,11 @@ async function main(): Promise<number> {
     const schedules = integerFrom('schedules', values.schedules ?? (world === 'real' ? '20' : '1000'), 1);
     const result =
       world === 'real'
-        ? await playRealWorld({ schedules, seed, faults: faultsFrom(faults, REAL_FAULT_KINDS) })
+        ? await (await import('../test/simulation/real-world.ts')).playRealWorld({
+            schedules,
+            seed,
+            faults: faultsFrom(faults, REAL_FAULT_KINDS),
+          })
         : await runSchedules({
             schedules,
             seed,

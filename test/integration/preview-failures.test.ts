@@ -83,7 +83,7 @@ suite('each failure beside a preview that answers all the time', { concurrency: 
     assert.match(stdout, /flood flood/);
     assert.ok(!stdout.includes('\u001b'), 'no escape sequence reaches the terminal');
     await pull.close();
-    await service.says(pull, 'removed');
+    await service.says(pull, '**Preview** removed');
   });
 });
 
@@ -104,7 +104,7 @@ async function failAndRecover({ app, code, says }: Failure): Promise<void> {
   await service.says(pull, 'is live', pull.head);
   await service.hasStatus(pull, 'success');
   await pull.close();
-  await service.says(pull, 'removed');
+  await service.says(pull, '**Preview** removed');
 }
 
 suite('strangers’ pull requests are not run, and nothing of them is fetched', { concurrency: true }, () => {

@@ -56,7 +56,7 @@ test('opened, updated under load without one failed request, closed without a tr
 
   await pull.close();
   await service.closeAll();
-  await service.says(pull, 'removed');
+  await service.says(pull, '**Preview** removed');
   assert.equal((await service.get(pull)).status, 404);
 });
 
@@ -129,7 +129,8 @@ suite('on one operator, side by side', { concurrency: true }, () => {
     assert.deepEqual(await query(database, 'select text from note'), [{ text: 'kept' }]);
 
     await pull.close();
-    await service.says(pull, 'removed');
+    // Before that it says that it is being removed.
+    await service.says(pull, '**Preview** removed');
     await assert.rejects(query(database, 'select 1'), /does not exist|authentication failed|pg_hba.conf rejects/);
   });
 

@@ -6,6 +6,10 @@ import type { VirtualClock } from './virtual-clock.ts';
 export const FAULT_KINDS = ['crash', 'delivery', 'github', 'stale', 'host', 'state', 'operators'] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
+/** What can go wrong in the real world. The other kinds need a world that is ours inside. */
+export const REAL_FAULT_KINDS = ['delivery', 'github', 'operators'] as const satisfies readonly FaultKind[];
+export type RealFaultKind = (typeof REAL_FAULT_KINDS)[number];
+
 /** Where in an operation something goes wrong. */
 export type FaultPoint = 'before' | 'inside' | 'after';
 export const FAULT_POINTS: readonly FaultPoint[] = ['before', 'inside', 'after'];

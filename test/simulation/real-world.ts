@@ -12,14 +12,11 @@ import type { FakeDelivery, Passage } from '../support/fake-github/deliveries.ts
 import { startFakeGitHub, type FakeGitHub } from '../support/fake-github.ts';
 import { startOperatorProcess, type OperatorProcess } from '../support/operator-process.ts';
 import { silentLog } from '../support/silent-log.ts';
+import { REAL_FAULT_KINDS, type RealFaultKind } from './faults.ts';
 import { randomHistory, storyOf, type History, type HistoryEvent } from './history.ts';
 import { SeededRandom } from './random.ts';
 import { realPullProblems, takeRealInventory, type RealWorld } from './real-divergences.ts';
 import { RealHistory } from './real-history.ts';
-
-/** What can go wrong in the real world. The rest of FAULT_KINDS needs a world that is ours inside. */
-export const REAL_FAULT_KINDS = ['delivery', 'github', 'operators'] as const;
-export type RealFaultKind = (typeof REAL_FAULT_KINDS)[number];
 
 export interface RealWorldOptions {
   readonly schedules: number;
