@@ -53,7 +53,8 @@ export async function updatePreview(op: Acting, slug: string, signal: AbortSigna
   const record = await previewNamed(op, slug);
   if (record.hold === null && phaseOf(record).name === 'live') {
     const look = await lookAtPreview(op, record, signal);
-    const isAsWanted = planFor(look.desired, record, look.world, op.clock.now()).stages.length === 0;
+    const plan = planFor(look.desired, record, look.world, op.clock.now());
+    const isAsWanted = plan.stages.length === 0 && plan.settleMs === null;
     if (look.problem === null && look.desired.kind === 'present' && isAsWanted)
       return { isDone: true, preview: detailOf(op, record), wantedCommit: look.desired.revision.sha };
   }

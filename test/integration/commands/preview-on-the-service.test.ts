@@ -79,8 +79,10 @@ test('a branch without a pull request: create, look, update, fail, recover, roll
     );
     return ended.stdout;
   };
-  const urlShows = async (answer: string) =>
-    assert.equal(await shownBy(operator.gatewayPort, 'shop-main.localhost'), answer);
+  const urlShows = async (answer: string) => {
+    const shown = await shownBy(operator.gatewayPort, 'shop-main.localhost');
+    assert.equal(shown, answer, readFileSync(operator.logFile, 'utf8').slice(-3_000));
+  };
 
   assert.match(await ok('create', 'acme/shop', 'main'), /^URL: http:\/\/shop-main\.localhost:\d+$/m);
   await urlShows('one');

@@ -20,7 +20,7 @@ export function verdictOf(asked: AskedView, line: WatchLine): Verdict {
   const { preview } = line;
   switch (preview.status) {
     case 'live': {
-      const isWanted = asked.wantedCommit === null || preview.commit === asked.wantedCommit;
+      const isWanted = preview.commit === asked.wantedCommit;
       return isWanted || preview.commit !== asked.preview.commit ? { kind: 'shown' } : { kind: 'wait' };
     }
     case 'failed':
