@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { configHelp, loadConfig, type Config } from './config.ts';
 import { OperatorError, operatorErrorFrom } from './core/errors.ts';
-import { buildApiServer, listenOnSocket, refuseSecondOperator } from './http/api-server.ts';
+import { buildApiServer, listenOnSocket } from './http/api-server.ts';
 import { createMetrics } from './http/metrics.ts';
 import { buildWebhookServer } from './http/server.ts';
 import { jobHandlers } from './jobs/handlers.ts';
@@ -19,8 +19,6 @@ export interface Service {
 /** Starts everything. Throws OperatorError when something is not as it must be; then nothing runs. */
 export async function startService(config: Config): Promise<Service> {
   const log = logFor(config);
-  // First of all: what is opened from here on is shared with the other one, and closed again when we fail.
-  await refuseSecondOperator(config.operator.socket);
   await using stack = new AsyncDisposableStack();
   const wiring = stack.use(await wire(config, log));
   const { op } = wiring;

@@ -20,6 +20,7 @@ import { buildRepositorySecrets } from './adapters/repository-secrets/secrets.ts
 import { nixosContainerRuntime } from './adapters/runtimes/nixos-container/runtime.ts';
 import { processRuntime } from './adapters/runtimes/process/runtime.ts';
 import { localShell } from './adapters/shell/local-shell.ts';
+import { lockStateDirectory } from './adapters/state-directory/directory-lock.ts';
 import type { Config } from './config.ts';
 import { OperatorError } from './core/errors.ts';
 import { WEBHOOK_PATH } from './core/pull-request.ts';
@@ -62,6 +63,8 @@ export function logFor(config: Config): Log {
 /** Opens everything in the order in which it is needed; what was opened is closed again when something fails. Throws OperatorError. */
 export async function wire(config: Config, log: Log): Promise<Wiring> {
   await using stack = new AsyncDisposableStack();
+  // Before anything else: what is opened from here on would be shared with another operator, and closed again when we fail.
+  stack.use(lockStateDirectory(config.state.directory));
   const { state, databases, postgresChoice } = await openPostgres(config, log, stack);
   const { routes, gatewayPort } = await openRoutes(config, { state, log }, stack);
   const shell = localShell({ path: config.path, home: config.state.directory });

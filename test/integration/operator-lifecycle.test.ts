@@ -1,6 +1,6 @@
 /** The real service as a process when PostgreSQL goes and comes, when it is asked to stop, and when somebody starts it twice (promises R1, R13). */
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { Agent, request, type ClientRequest } from 'node:http';
 import { test } from 'node:test';
 import { AnOperator } from '../support/durability/an-operator.ts';
@@ -96,12 +96,38 @@ test('a second operator on the same state directory is refused; the first and it
   const before = { postmaster: await operator.postmaster(), liveness: await startedAt() };
   assert.equal((await deliver(1)).status, 202);
 
-  await assert.rejects(operator.startBeside(), /OPERATOR_ALREADY_RUNNING/);
+  const refused = await operator.process.startBeside();
+  assert.equal(refused.status, 1);
+  assert.match(refused.text, /OPERATOR_ALREADY_RUNNING/);
 
   assert.equal((await deliver(2)).status, 202);
   assert.deepEqual({ postmaster: await operator.postmaster(), liveness: await startedAt() }, before);
   assert.ok((await fetch(`${operator.process.webhookUrl}/ready`)).ok);
   agent.destroy();
+});
+
+test('two started at once: one comes up and takes deliveries, the other is refused', async () => {
+  await using operator = await AnOperator.start();
+  const { process } = operator;
+  const states = {
+    'what a stop leaves': () => process.stop(),
+    'what a kill leaves': () => process.kill(),
+    // The first start makes PostgreSQL's cluster and its password.
+    'no state yet': async () => {
+      await process.stop();
+      await rm(process.stateDirectory, { recursive: true });
+    },
+  };
+  for (const [state, leave] of Object.entries(states)) {
+    await leave();
+    const refused = await process.startTwo();
+    assert.equal(refused.status, 1, state);
+    assert.match(refused.text, /OPERATOR_ALREADY_RUNNING/, state);
+    const agent = new Agent();
+    const { status } = await send({ port: operator.port, agent }, operator.repositoryId, 1);
+    assert.equal(status, 202, state);
+    agent.destroy();
+  }
 });
 
 /** A delivery of which the server has the headers and half of the body. */

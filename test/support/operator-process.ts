@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -18,8 +18,19 @@ export interface OperatorProcess {
   /** SIGKILL, and its end: it has no time for anything. */
   kill(): Promise<void>;
   /** Starts it again after `stop` or `kill`, on the same ports and state, perhaps with another allow-list. */
-  start(changes?: Pick<OperatorSettings, 'repositories'>): Promise<void>;
+  start(changes?: Changes): Promise<void>;
+  /** The same, but two at once. Resolves when one is ready and the other has ended, with what that one said. */
+  startTwo(changes?: Changes): Promise<LastWords>;
+  /** One more beside the one that runs; resolves when it has ended. */
+  startBeside(): Promise<LastWords>;
 }
+
+export interface LastWords {
+  readonly status: number | null;
+  readonly text: string;
+}
+
+type Changes = Pick<OperatorSettings, 'repositories'>;
 
 export interface OperatorSettings {
   /** For configuration, log and state. */
@@ -58,22 +69,26 @@ export async function startOperatorProcess(settings: OperatorSettings): Promise<
   const logFile = join(directory, 'operator.log');
   const webhookUrl = `http://127.0.0.1:${serverPort}`;
 
-  const run = async (now: OperatorSettings) => {
-    await writeFile(configFile, configText(now, ports), { mode: 0o600 });
-    const child = spawnService(now, configFile, logFile);
+  const secondLogFile = join(directory, 'second.log');
+  const spawnInto = (file: string) => spawnService(settings, configFile, file);
+
+  /** The first that comes up of these. */
+  const ready = async (children: ChildProcess[]): Promise<ChildProcess> => {
     try {
-      await untilReady(child, webhookUrl);
+      return await firstReady(children, webhookUrl);
     } catch (error) {
-      child.kill('SIGTERM');
+      for (const each of children) each.kill('SIGTERM');
       const lines = (await readFile(logFile, 'utf8')).trimEnd().split('\n').slice(-15);
       throw new Error(`The operator did not start:\n${lines.join('\n')}`, { cause: error });
     }
-    return child;
   };
-  let child = await run(settings);
+  const configure = (changes?: Changes) =>
+    writeFile(configFile, configText({ ...settings, ...changes }, ports), { mode: 0o600 });
+  await configure();
+  let child = await ready([spawnInto(logFile)]);
 
   const end = async (signal: NodeJS.Signals) => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
+    if (hasEnded(child)) return;
     const ended = once(child, 'exit');
     child.kill(signal);
     await ended;
@@ -87,9 +102,30 @@ export async function startOperatorProcess(settings: OperatorSettings): Promise<
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
     async start(changes) {
-      child = await run({ ...settings, ...changes });
+      await configure(changes);
+      child = await ready([spawnInto(logFile)]);
+    },
+    async startTwo(changes) {
+      await configure(changes);
+      await rm(secondLogFile, { force: true });
+      const [first, second] = [spawnInto(logFile), spawnInto(secondLogFile)];
+      child = await ready([first, second]);
+      return child === first ? lastWordsOf(second, secondLogFile) : lastWordsOf(first, logFile);
+    },
+    async startBeside() {
+      await rm(secondLogFile, { force: true });
+      return lastWordsOf(spawnInto(secondLogFile), secondLogFile);
     },
   };
+}
+
+async function lastWordsOf(child: ChildProcess, file: string): Promise<LastWords> {
+  if (!hasEnded(child)) await once(child, 'exit', { signal: AbortSignal.timeout(START_TIMEOUT_MS) });
+  return { status: child.exitCode, text: (await readFile(file, 'utf8')).slice(-2_000) };
+}
+
+function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null;
 }
 
 function configText(settings: OperatorSettings, ports: Ports): string {
@@ -133,13 +169,16 @@ function ownEnvironment(): NodeJS.ProcessEnv {
   );
 }
 
-async function untilReady(child: ChildProcess, webhookUrl: string): Promise<void> {
+/** The one that is there once the service is ready. Where there are several, all but one end by themselves. */
+async function firstReady(children: readonly ChildProcess[], webhookUrl: string): Promise<ChildProcess> {
   const deadline = performance.now() + START_TIMEOUT_MS;
   while (performance.now() < deadline) {
-    if (child.exitCode !== null || child.signalCode !== null)
-      throw new Error(`it ended with ${child.signalCode ?? `status ${child.exitCode}`}`);
+    const alive = children.filter((child) => !hasEnded(child));
+    const [only] = alive;
+    if (only === undefined)
+      throw new Error(`ended with ${children.map((each) => each.signalCode ?? each.exitCode).join(', ')}`);
     const answer = await fetch(`${webhookUrl}/ready`).catch(() => null);
-    if (answer?.ok === true) return;
+    if (answer?.ok === true && alive.length === 1) return only;
     await delay(20);
   }
   throw new Error(`it was not ready within ${START_TIMEOUT_MS / 1_000} s`);

@@ -68,12 +68,6 @@ function statusOf(error: OperatorError): number {
   return STATUS[error.code] ?? (error.retry === 'later' ? 503 : 500);
 }
 
-/** Throws OPERATOR_ALREADY_RUNNING when somebody answers on the socket. To be asked before anything is touched that the other one works with. */
-export async function refuseSecondOperator(path: string): Promise<void> {
-  if (await isAnswered(path))
-    throw new OperatorError('OPERATOR_ALREADY_RUNNING', `An operator answers on ${path} already.`);
-}
-
 /**
  * Listens on a unix socket that only we can reach: its directory is made with mode 0700 and the socket has 0600. What is left of an operator that
  * was killed is replaced; a socket that answers is not. Throws OPERATOR_ALREADY_RUNNING, or CONFIG_INVALID for a directory that others may enter.
@@ -96,7 +90,8 @@ async function removeStaleSocket(path: string): Promise<void> {
   if (stat === undefined) return;
   if (!stat.isSocket())
     throw new OperatorError('CONFIG_INVALID', `operator.socket: ${path} exists and is not a socket.`);
-  await refuseSecondOperator(path);
+  if (await isAnswered(path))
+    throw new OperatorError('OPERATOR_ALREADY_RUNNING', `An operator answers on ${path} already.`);
   rmSync(path, { force: true });
 }
 

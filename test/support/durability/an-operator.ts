@@ -51,13 +51,8 @@ export class AnOperator implements AsyncDisposable {
 
   /** On the same folder; rejects when it does not become ready. */
   async startAgain(): Promise<void> {
-    if (this.#process === null) this.#process = await this.startBeside();
-    else await this.#process.start();
-  }
-
-  /** Another one on the same folder. */
-  startBeside(): Promise<OperatorProcess> {
-    return startOperatorProcess({
+    if (this.#process !== null) return this.#process.start();
+    this.#process = await startOperatorProcess({
       directory: this.#folder,
       repositories: [DELIVERY_REPOSITORY],
       apiUrl: this.github.apiUrl,
