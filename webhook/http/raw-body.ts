@@ -55,7 +55,8 @@ function readBytes(stream: Readable, limits: BodyLimits, held: { bytes: number }
     if (size > limits.bodyMaxBytes) settle(tooLarge());
     else if (held.bytes > limits.bodiesMaxBytes) settle(new BodyRefused(503, 'Too many bodies at once.'));
   };
-  const onEnd = (): void => settle(Buffer.concat(chunks, size));
+  const onEnd = (): void =>
+    settle(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size));
   const onCut = (): void => settle(new BodyRefused(400, 'The body was cut off.'));
 
   stream.on('data', onData).on('end', onEnd).on('close', onCut);

@@ -10,6 +10,13 @@ import { refuse, replyToError, statusOf, type ErrorBody } from './error-reply.ts
 import type { DeliveryCounter } from './metrics.ts';
 import { readBodiesAsBytes, type BodyLimits } from './raw-body.ts';
 
+declare module 'fastify' {
+  interface FastifyReply {
+    /** What the webhook answered, for the metrics. */
+    answer: string;
+  }
+}
+
 export interface WebhookRouteOptions {
   readonly source: WebhookSource;
   readonly intake: Intake;
@@ -69,13 +76,13 @@ interface Answer {
 }
 
 function countAnswers(app: FastifyInstance, metrics: DeliveryCounter): void {
-  const given = new WeakMap<FastifyReply, string>();
+  app.decorateReply('answer', 'cut_off');
   app.addHook<Answer>('preSerialization', (_request, reply, answer, done) => {
-    given.set(reply, answer.status ?? answer.code ?? '');
+    reply.answer = answer.status ?? answer.code ?? '';
     done(null, answer);
   });
   app.addHook('onResponse', (_request, reply, done) => {
-    metrics.countAnswer(given.get(reply) ?? 'cut_off', reply.statusCode, reply.elapsedTime / 1_000);
+    metrics.countAnswer(reply.answer, reply.statusCode, reply.elapsedTime / 1_000);
     done();
   });
 }

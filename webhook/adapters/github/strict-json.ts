@@ -29,7 +29,8 @@ export function parseStrictJsonText(text: string): unknown {
   } catch {
     throw new JsonRefused('The body is not one JSON value.');
   }
-  if (checkedMembers(value) !== members) throw new JsonRefused('An object in the body names a member twice.');
+  if (checkedMembers(value, text.includes('\\u')) !== members)
+    throw new JsonRefused('An object in the body names a member twice.');
   return value;
 }
 
@@ -79,26 +80,30 @@ function isEscaped(text: string, at: number): boolean {
   return backslashes % 2 === 1;
 }
 
-/** The number of members of all objects in the value, each value checked on the way. */
-function checkedMembers(value: unknown): number {
+/**
+ * The number of members of all objects in the value, each value checked on the way. Text that was decoded from UTF-8 can hold half a surrogate
+ * pair only where one was written as an escape: without any, no string has to be looked at.
+ */
+function checkedMembers(value: unknown, hasEscapes: boolean): number {
   if (typeof value === 'string') {
-    if (!value.isWellFormed()) throw new JsonRefused('A text in the body has half a surrogate pair.');
-    return 0;
-  }
-  if (typeof value === 'number') {
+    if (hasEscapes && !value.isWellFormed()) throw new JsonRefused('A text in the body has half a surrogate pair.');
+  } else if (typeof value === 'number') {
     if (!Number.isFinite(value)) throw new JsonRefused('A number in the body is out of range.');
-    return 0;
+  } else if (typeof value === 'object' && value !== null) {
+    return membersWithin(value, hasEscapes);
   }
-  if (typeof value !== 'object' || value === null) return 0;
-  if (Array.isArray(value)) {
-    let members = 0;
-    for (const item of value) members += checkedMembers(item);
+  return 0;
+}
+
+function membersWithin(container: object, hasEscapes: boolean): number {
+  let members = 0;
+  if (Array.isArray(container)) {
+    for (const item of container) members += checkedMembers(item, hasEscapes);
     return members;
   }
-  let members = 0;
-  for (const key in value) {
+  for (const key in container) {
     if (key === '__proto__') throw new JsonRefused('A member in the body is called __proto__.');
-    members += 1 + checkedMembers((value as Record<string, unknown>)[key]);
+    members += 1 + checkedMembers((container as Record<string, unknown>)[key], hasEscapes);
   }
   return members;
 }

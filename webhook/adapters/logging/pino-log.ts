@@ -29,9 +29,29 @@ const ITEMS_MAX = 50;
 export function createLog(settings: LogSettings): Log {
   const secrets = settings.secrets.filter((secret) => secret !== '').sort((a, b) => b.length - a.length);
   const options = { level: settings.level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
-  // Lines that come while one is being written go out together; what is left is written when the process ends by itself.
-  const logger = pino(options, settings.destination ?? pino.destination({ dest: 1, sync: false }));
+  const logger = pino(options, settings.destination ?? standardOutput());
   return logOver(logger, secrets);
+}
+
+/**
+ * Standard output, never waited for. The lines of one turn of the event loop leave in one write, and after the answers of that turn: a write is
+ * work for another thread, which on a busy machine takes the processor away from us. What is left is written when the process ends by itself.
+ */
+function standardOutput(): DestinationStream {
+  const output = pino.destination({ dest: 1, sync: false });
+  let lines = '';
+  const write = () => {
+    if (lines === '') return;
+    output.write(lines);
+    lines = '';
+  };
+  process.prependListener('exit', write);
+  return {
+    write(line) {
+      if (lines === '') setImmediate(write);
+      lines += line;
+    },
+  };
 }
 
 function logOver(logger: Logger, secrets: readonly string[]): Log {

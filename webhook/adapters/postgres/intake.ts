@@ -1,7 +1,8 @@
 /**
- * Intake on PostgreSQL with group commit. The first delivery is committed at once; whatever arrives while a commit is under way goes
- * into the next one together. Nothing waits on purpose, and under load one flush to the disk serves dozens of deliveries.
+ * Intake on PostgreSQL with group commit. What arrived in one turn of the event loop, or while a commit was under way, is committed together.
+ * Nothing waits on purpose, and under load one flush to the disk serves dozens of deliveries.
  */
+import { setImmediate as turnOfTheLoop } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { OperatorError } from '../../core/errors.ts';
 import { COMMENT_REPAIR_PAUSE_MS, INTAKE_BATCH_MAX, INTAKE_QUEUE_MAX } from '../../core/limits.ts';
@@ -28,7 +29,10 @@ export function openIntake(pool: Pool, log: Log): Intake {
 
   const commitAll = async () => {
     isCommitting = true;
-    while (waiting.length > 0) await settle(pool, waiting.splice(0, INTAKE_BATCH_MAX), log);
+    while (waiting.length > 0) {
+      await turnOfTheLoop();
+      await settle(pool, waiting.splice(0, INTAKE_BATCH_MAX), log);
+    }
     isCommitting = false;
   };
 

@@ -9,6 +9,10 @@
 -- Fairness: a job's priority is its repository's turn, as in start-time fair queueing: one more than the last turn of the same
 -- repository that still waits, but not before the turn that is up. 300 pull requests of one repository and one of another take
 -- turns, and within a repository the order is that of asking.
+--
+-- A job that waits already and is due is left as it is, which costs a fifth of asking again. Its row is locked until the transaction
+-- ends, so that no worker starts it before it can see what is new. A worker that came by meanwhile skipped it: hence the notification,
+-- in the words of graphile_worker.add_jobs.
 
 -- Until the end of the transaction nobody else asks for these jobs. Taken in one order by everybody, and before any row of
 -- berth.previews is locked, so that no two transactions can wait for each other.
@@ -28,13 +32,24 @@ declare
   attempts_max constant smallint := 32767;
   turn_max constant integer := 32767;
   missing text[];
+  waiting text[];
   -- The turn that is up; null when nothing waits.
   front smallint;
   specs graphile_worker.job_spec[];
   added text[];
 begin
   perform berth.lock_jobs(task, keys);
-  select array_agg(distinct key) into missing from unnest(keys) as key;
+  with due as (
+    select key from graphile_worker._private_jobs
+    where key = any (select task || ':' || key from unnest(keys) as key) and is_available and run_at <= least(at, now())
+    for no key update skip locked
+  )
+  select array_agg(substr(key, length(task) + 2)) into waiting from due;
+  if waiting is not null then
+    perform pg_notify('jobs:insert', json_build_object('r', random(), 'count', cardinality(waiting))::text);
+  end if;
+
+  select array_agg(distinct key) into missing from unnest(keys) as key where key <> all (coalesce(waiting, '{}'));
   while missing is not null loop
     select min(priority) into front
     from graphile_worker._private_jobs where is_available and run_at <= now() and starts_with(key, task || ':');
