@@ -9,6 +9,7 @@ import { OperatorError } from '../core/errors.ts';
 import type { Answers } from '../core/host-verbs.ts';
 import { instanceNameOf, parseInstanceName, type InstanceName } from '../core/names.ts';
 import { addressesOf, type AddressPool } from '../core/slots.ts';
+import { openNftSession } from './nft-session.ts';
 import { must, run } from './programs.ts';
 import {
   admitScript,
@@ -38,6 +39,7 @@ export interface Network {
 export async function openNetwork(settings: HostSettings): Promise<Network> {
   const instances = new Map<InstanceName, Instance>();
   const answers = new Map<string, Answer[]>();
+  const session = openNftSession();
   for (const entry of await readdir(confDirectory).catch(() => [])) {
     const name = parseInstanceName(basename(entry, '.conf'));
     if (name !== null) instances.set(name, placeOf(settings, name));
@@ -52,7 +54,7 @@ export async function openNetwork(settings: HostSettings): Promise<Network> {
   };
   // An element that cannot be changed means that somebody has removed our tables: then all of them is put back, with the change.
   const change = async (script: string): Promise<null> => {
-    if (!(await isApplied(script))) await restore();
+    if (!(await session.apply(script))) await restore();
     return null;
   };
 
@@ -93,7 +95,10 @@ export async function openNetwork(settings: HostSettings): Promise<Network> {
         ports: targets.map((each) => each.port),
       })),
     connections: async (name) => countConnections(settings, placeOf(settings, name).addresses.instance),
-    close: () => clearInterval(timer),
+    close: () => {
+      clearInterval(timer);
+      session.close();
+    },
   };
 
   function switchTo(address: string, after: Answer[]): Promise<null> {
@@ -106,10 +111,6 @@ export async function openNetwork(settings: HostSettings): Promise<Network> {
 
 async function nft(script: string): Promise<void> {
   await must(['nft', '--file', '-'], { input: script });
-}
-
-async function isApplied(script: string): Promise<boolean> {
-  return (await run(['nft', '--file', '-'], { input: script })).status === 0;
 }
 
 async function isInForce(): Promise<boolean> {

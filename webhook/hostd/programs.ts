@@ -23,7 +23,7 @@ interface RunOptions {
 }
 
 /** Nothing of hostd's own environment reaches a program; NixOS keeps its programs elsewhere than Debian. */
-const environment = {
+export const environment = {
   PATH: '/run/wrappers/bin:/run/current-system/sw/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   LANG: 'C.UTF-8',
   // Root would else open the store itself, and make it writable for that.

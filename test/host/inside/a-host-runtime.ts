@@ -117,12 +117,12 @@ export async function bringUp(runtime: Runtime, spec: InstanceSpec): Promise<voi
   await runtime.start(spec, noAbort);
 }
 
-/** The app's answer, once it gives one. */
+/** The app's answer, once it gives one; on a connection of its own, because an open one stays with the instance that it began with. */
 export async function answerOf(url: string, timeoutMs = 20_000): Promise<string> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     try {
-      return await (await fetch(url, { signal: AbortSignal.timeout(2_000) })).text();
+      return await (await fetch(url, { headers: { connection: 'close' }, signal: AbortSignal.timeout(2_000) })).text();
     } catch (error) {
       if (performance.now() > deadline) throw error;
       await new Promise((resolve) => setTimeout(resolve, 20));

@@ -209,15 +209,18 @@ test('a switch moves new connections at once and leaves open ones where they are
         .catch(() => (failed += 1));
     }
   });
-  for (let round = 0; round < 50; round += 1) {
-    const to = round % 2 === 0 ? b : a;
-    const began = performance.now();
-    await hostd.ask({ verb: 'switch-answers', address, to: { name: to.name, ports: [3000] } });
-    times.push(performance.now() - began);
-    assert.equal(await answerOf(url), to === a ? 'a' : 'b');
+  try {
+    for (let round = 0; round < 50; round += 1) {
+      const to = round % 2 === 0 ? b : a;
+      const began = performance.now();
+      await hostd.ask({ verb: 'switch-answers', address, to: { name: to.name, ports: [3000] } });
+      times.push(performance.now() - began);
+      assert.equal(await answerOf(url), to === a ? 'a' : 'b');
+    }
+  } finally {
+    switching.abort();
+    await Promise.all(load);
   }
-  switching.abort();
-  await Promise.all(load);
   times.sort((x, y) => x - y);
   console.log(`50 switches under load: ${failed} of ${asked} requests failed; switch p50 ${times[25]?.toFixed(1)} ms`);
   assert.equal(failed, 0, `${failed} of ${asked}`);
