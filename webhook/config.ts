@@ -12,6 +12,8 @@ import {
   listenerFindings,
   poolFindings,
   poolOf,
+  webFindings,
+  webhookSecretFindings,
   wholePool,
   type Finding,
   type HostNetwork,
@@ -72,6 +74,12 @@ export interface Config {
   readonly repositorySecrets: { readonly grants: readonly SecretGrant[]; readonly values: RepositorySecretValues };
 }
 
+/** What the web process knows where it is one of its own: no identity at GitHub, and a database of somebody else's. */
+export type WebConfig = Pick<Config, 'file' | 'policy' | 'server' | 'log'> & {
+  readonly github: Pick<Config['github'], 'webhookSecret' | 'webhookSecretPrevious'>;
+  readonly state: { readonly databaseUrl: Secret };
+};
+
 export type GithubIdentity =
   | { readonly kind: 'token'; readonly token: Secret }
   | { readonly kind: 'app'; readonly appId: number; readonly installationId: number; readonly privateKey: Secret };
@@ -87,17 +95,23 @@ interface LoadOptions {
 /** A unix socket's path has 108 bytes on Linux and 104 on macOS, with the NUL at its end (unix(7), sys/un.h). */
 const SOCKET_PATH_MAX_BYTES = 103;
 
-/** Reads and checks everything. Throws CONFIG_INVALID with all problems, one per line; then nothing was started. */
-export function loadConfig(options: LoadOptions = {}): Config {
+/** What was found, before it is known to be right. */
+function read(options: LoadOptions) {
   const env = options.env ?? process.env;
   const shownFile = options.file ?? env['BERTH_CONFIG'] ?? 'berth.toml';
   const file = resolve(shownFile);
   const document = readTomlDocument(file, 'Copy berth.example.toml to it and adapt the copy.');
-  if (document.value === null) throw invalid(shownFile, document.problems);
+  const { value } = document;
+  if (value === null) throw invalid(shownFile, document.problems);
 
-  const around = { env, directory: dirname(file), document };
-  const secrets = findSecrets(around);
-  const parsed = configSchema.safeParse(document.value);
+  const around = { env, directory: dirname(file), document: { ...document, value } };
+  return { shownFile, file, around, secrets: findSecrets(around), parsed: configSchema.safeParse(value) };
+}
+
+/** Reads and checks everything. Throws CONFIG_INVALID with all problems, one per line; then nothing was started. */
+export function loadConfig(options: LoadOptions = {}): Config {
+  const { shownFile, file, around, secrets, parsed } = read(options);
+  const { document, env } = around;
   const sections = parseSections(document.value);
   const findings = [
     ...githubFindings(document.value['github'], secrets),
@@ -128,6 +142,30 @@ export function loadConfig(options: LoadOptions = {}): Config {
   throw invalid(shownFile, problems);
 }
 
+/** The part of it that the web process needs. Throws CONFIG_INVALID as loadConfig does, also for a secret that this process must not have. */
+export function loadWebConfig(options: LoadOptions = {}): WebConfig {
+  const { shownFile, file, around, secrets, parsed } = read(options);
+  const findings = [...webhookSecretFindings(secrets), ...databaseFindings(secrets), ...webFindings(secrets)];
+  const problems = [
+    ...(parsed.success ? [] : parsed.error.issues.flatMap((issue) => problemsOf(issue, around.document))),
+    ...secrets.problems,
+    ...findings.map((finding) => located(finding, around.document)),
+  ];
+  if (!parsed.success || problems.length > 0) throw invalid(shownFile, problems);
+  const secret = (name: SecretName) => secrets.found.get(name)?.secret ?? null;
+  return deepFrozen({
+    file,
+    policy: policyFrom(parsed.data),
+    github: {
+      webhookSecret: required(secret('github-webhook-secret')),
+      webhookSecretPrevious: secret('github-webhook-secret-previous'),
+    },
+    server: parsed.data.server,
+    state: { databaseUrl: required(secret('database-url')) },
+    log: parsed.data.log,
+  });
+}
+
 /** Each section on its own, so that a mistake in one does not hide those of the others. */
 function parseSections(value: Readonly<Record<string, unknown>>): Partial<ConfigFile> {
   const entries = Object.entries(configSchema.shape).flatMap(([name, schema]) => {
@@ -156,7 +194,7 @@ function configFrom(
   const stateDirectory = resolve(dirname(file), given.state.directory);
   return {
     file,
-    policy: { repositories: given.github.repositories, drafts: given.github.drafts },
+    policy: policyFrom(given),
     github: {
       apiUrl: given.github.api_url.replace(/\/+$/, ''),
       cloneUrl: given.github.clone_url.replace(/\/+$/, ''),
@@ -189,6 +227,10 @@ function configFrom(
     path: around.path,
     repositorySecrets: { grants: given.grants, values: around.values },
   };
+}
+
+function policyFrom({ github }: ConfigFile): Policy {
+  return { repositories: github.repositories, drafts: github.drafts };
 }
 
 function identityFrom(github: ConfigFile['github'], secret: (name: SecretName) => Secret | null): GithubIdentity {

@@ -15,15 +15,17 @@ import { httpHealth } from './adapters/health/http-health.ts';
 import { hostDaemonAt } from './adapters/hostd/client.ts';
 import { createLog } from './adapters/logging/pino-log.ts';
 import { openAppDatabases } from './adapters/postgres/app-databases.ts';
+import { openIntakeState } from './adapters/postgres/intake-state.ts';
 import { openState, type State } from './adapters/postgres/state.ts';
 import { buildRepositorySecrets } from './adapters/repository-secrets/secrets.ts';
 import { nixosContainerRuntime } from './adapters/runtimes/nixos-container/runtime.ts';
 import { processRuntime } from './adapters/runtimes/process/runtime.ts';
 import { localShell } from './adapters/shell/local-shell.ts';
 import { lockStateDirectory } from './adapters/state-directory/directory-lock.ts';
-import type { Config } from './config.ts';
+import type { Config, WebConfig } from './config.ts';
 import { OperatorError } from './core/errors.ts';
 import { WEBHOOK_PATH } from './core/pull-request.ts';
+import type { Secret } from './core/secret.ts';
 import { statusPageOf } from './dashboard/status-page.ts';
 import type {
   AppDatabases,
@@ -39,25 +41,41 @@ import type {
   WebhookSource,
 } from './ports.ts';
 
-/** Everything that main starts and stops. */
-export interface Wiring extends AsyncDisposable {
-  readonly op: Operator;
+/** What takes deliveries. */
+export interface WebWiring extends AsyncDisposable {
   readonly source: WebhookSource;
   readonly intake: Intake;
-  readonly worker: JobWorker;
-  readonly gatewayPort: number;
-  /** Whether deliveries can be committed and worked off. */
+  /** Whether deliveries can be committed and, where the operator is this process too, worked off. */
   readonly isReady: () => Promise<boolean>;
+}
+
+/** Everything that main starts and stops. */
+export interface Wiring extends WebWiring {
+  readonly op: Operator;
+  readonly worker: JobWorker;
+  readonly countJobs: State['countJobs'];
+  readonly gatewayPort: number;
   /** Sentences for the start-up line: what was chosen where there was a choice. */
   readonly choices: readonly string[];
 }
 
 /** The log of a configuration: no secret of ours appears in it, wherever it is written. */
-export function logFor(config: Config): Log {
+export function logFor(config: Config | WebConfig): Log {
   const { github, state } = config;
-  const identity = github.identity.kind === 'token' ? github.identity.token : github.identity.privateKey;
-  const secrets = [github.webhookSecret, github.webhookSecretPrevious, identity, state.databaseUrl];
+  const identity = 'identity' in github ? [secretOf(github.identity)] : [];
+  const secrets = [github.webhookSecret, github.webhookSecretPrevious, state.databaseUrl, ...identity];
   return createLog({ level: config.log.level, secrets: secrets.flatMap((secret) => secret?.reveal() ?? []) });
+}
+
+/** Opens what takes deliveries, for a process that does nothing else. Throws OperatorError; then nothing is left open. */
+export async function wireWeb(config: WebConfig, log: Log): Promise<WebWiring> {
+  const { intake, isReady, close } = await openIntakeState(config.state.databaseUrl.reveal(), log);
+  return { source: webhookSource(config), intake, isReady, [Symbol.asyncDispose]: close };
+}
+
+function webhookSource({ github, policy }: WebConfig | Config): WebhookSource {
+  const secrets = [github.webhookSecret, github.webhookSecretPrevious].flatMap((secret) => secret?.reveal() ?? []);
+  return createWebhookSource({ secrets, policy });
 }
 
 /** Opens everything in the order in which it is needed; what was opened is closed again when something fails. Throws OperatorError. */
@@ -71,9 +89,6 @@ export async function wire(config: Config, log: Log): Promise<Wiring> {
   const { runtime, runtimeChoice } = await openRuntime(config, shell, log);
   const { apiUrl } = config.github;
   const github = connectToGitHub({ apiUrl, identity: githubIdentity(config), log, paceWrites: isPaced(apiUrl) });
-  const secrets = [config.github.webhookSecret, config.github.webhookSecretPrevious].flatMap(
-    (secret) => secret?.reveal() ?? [],
-  );
 
   const op: Operator = {
     policy: config.policy,
@@ -101,9 +116,10 @@ export async function wire(config: Config, log: Log): Promise<Wiring> {
   const opened = stack.move();
   return {
     op,
-    source: createWebhookSource({ secrets, policy: config.policy }),
+    source: webhookSource(config),
     intake: state.intake,
     worker: state.worker,
+    countJobs: () => state.countJobs(),
     gatewayPort,
     isReady: () => state.isReady(),
     choices: [postgresChoice, runtimeChoice],
@@ -251,6 +267,10 @@ async function openRuntime(
 
 /** What containers' systems are built from, in this very version. */
 const GUEST = join(import.meta.dirname, '../server-config/guest');
+
+function secretOf(identity: Config['github']['identity']): Secret {
+  return identity.kind === 'token' ? identity.token : identity.privateKey;
+}
 
 function githubIdentity(config: Config): GitHubIdentity {
   const { identity } = config.github;

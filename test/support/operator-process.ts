@@ -1,6 +1,7 @@
 /** The real service as a process of its own, with a configuration for a stand-in GitHub. For tests, the demonstration and benchmarks. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { request } from 'node:http';
 import { closeSync, openSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
@@ -8,6 +9,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface OperatorProcess {
+  /** Of the one that runs now, or ran last. */
+  readonly pid: number;
   readonly webhookUrl: string;
   readonly gatewayPort: number;
   readonly stateDirectory: string;
@@ -33,6 +36,8 @@ export interface LastWords {
 type Changes = Pick<OperatorSettings, 'repositories'>;
 
 export interface OperatorSettings {
+  /** One part of it; all of it in one process when absent. */
+  readonly only?: 'web' | 'reconciler';
   /** For configuration, log and state. */
   readonly directory: string;
   /** The allow-list. */
@@ -75,7 +80,8 @@ export async function startOperatorProcess(settings: OperatorSettings): Promise<
   /** The first that comes up of these. */
   const ready = async (children: ChildProcess[]): Promise<ChildProcess> => {
     try {
-      return await firstReady(children, webhookUrl);
+      const isUp = () => (settings.only === 'reconciler' ? answersOnItsSocket(directory) : isReady(webhookUrl));
+      return await firstReady(children, isUp);
     } catch (error) {
       for (const each of children) each.kill('SIGTERM');
       const lines = (await readFile(logFile, 'utf8')).trimEnd().split('\n').slice(-15);
@@ -94,6 +100,9 @@ export async function startOperatorProcess(settings: OperatorSettings): Promise<
     await ended;
   };
   return {
+    get pid() {
+      return child.pid ?? 0;
+    },
     webhookUrl,
     gatewayPort: ports.gateway,
     stateDirectory: join(directory, 'state'),
@@ -147,13 +156,14 @@ function configText(settings: OperatorSettings, ports: Ports): string {
 function spawnService(settings: OperatorSettings, configFile: string, logFile: string): ChildProcess {
   const log = openSync(logFile, 'a');
   try {
-    return spawn(process.execPath, ['webhook/main.ts', '--config', configFile], {
+    const only = settings.only === undefined ? [] : ['--only', settings.only];
+    return spawn(process.execPath, ['webhook/main.ts', '--config', configFile, ...only], {
       cwd: ROOT,
       stdio: ['ignore', log, log],
       env: {
         ...ownEnvironment(),
         BERTH_GITHUB_WEBHOOK_SECRET: settings.webhookSecret,
-        BERTH_GITHUB_TOKEN: settings.token,
+        ...(settings.only === 'web' ? {} : { BERTH_GITHUB_TOKEN: settings.token }),
         ...(settings.databaseUrl === undefined ? {} : { DATABASE_URL: settings.databaseUrl }),
       },
     });
@@ -169,16 +179,42 @@ function ownEnvironment(): NodeJS.ProcessEnv {
   );
 }
 
+async function isReady(webhookUrl: string): Promise<boolean> {
+  const answer = await fetch(`${webhookUrl}/ready`).catch(() => null);
+  return answer?.ok === true;
+}
+
+async function answersOnItsSocket(directory: string): Promise<boolean> {
+  const answer = await textFromSocket(metricsSocketOf(join(directory, 'state')), '/metrics').catch(() => '');
+  return answer !== '';
+}
+
+/** Where a reconciler that is a process of its own says its metrics. */
+export function metricsSocketOf(stateDirectory: string): string {
+  return join(stateDirectory, 'run', 'metrics.sock');
+}
+
+/** The body of a GET over a unix socket. Rejects when nobody listens. */
+export function textFromSocket(socketPath: string, path: string): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const asking = request({ socketPath, path, agent: false }, (response) => {
+    let body = '';
+    response.setEncoding('utf8').on('data', (chunk: string) => (body += chunk));
+    response.on('end', () => resolve(body)).on('error', reject);
+  });
+  asking.on('error', reject).end();
+  return promise;
+}
+
 /** The one that is there once the service is ready. Where there are several, all but one end by themselves. */
-async function firstReady(children: readonly ChildProcess[], webhookUrl: string): Promise<ChildProcess> {
+async function firstReady(children: readonly ChildProcess[], isUp: () => Promise<boolean>): Promise<ChildProcess> {
   const deadline = performance.now() + START_TIMEOUT_MS;
   while (performance.now() < deadline) {
     const alive = children.filter((child) => !hasEnded(child));
     const [only] = alive;
     if (only === undefined)
       throw new Error(`ended with ${children.map((each) => each.signalCode ?? each.exitCode).join(', ')}`);
-    const answer = await fetch(`${webhookUrl}/ready`).catch(() => null);
-    if (answer?.ok === true && alive.length === 1) return only;
+    if ((await isUp()) && alive.length === 1) return only;
     await delay(20);
   }
   throw new Error(`it was not ready within ${START_TIMEOUT_MS / 1_000} s`);

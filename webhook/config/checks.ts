@@ -27,7 +27,8 @@ export function githubFindings(github: unknown, secrets: GivenSecrets): Finding[
   ];
 }
 
-function webhookSecretFindings({ found, refused }: GivenSecrets): Finding[] {
+/** Whether each delivery can be checked. */
+export function webhookSecretFindings({ found, refused }: GivenSecrets): Finding[] {
   const current = found.get('github-webhook-secret');
   const previous = found.get('github-webhook-secret-previous');
   const missing: Finding[] =
@@ -108,6 +109,29 @@ export function databaseFindings(secrets: GivenSecrets): Finding[] {
           message: 'must be a URL such as postgresql://user:password@host:5432/database.',
         },
       ];
+}
+
+/** The web process has a database that the operator made, and whoever breaks into it must find no way to GitHub. */
+export function webFindings({ found, refused }: GivenSecrets): Finding[] {
+  const missing: Finding[] =
+    found.has('database-url') || refused.has('database-url')
+      ? []
+      : [
+          {
+            key: 'state.database_url',
+            message:
+              'is missing. Set DATABASE_URL, with the role berth_web: only an operator that has the web in its own process brings a PostgreSQL along.',
+          },
+        ];
+  const tooMuch = (['github-token', 'github-app-private-key'] as const).flatMap((name) => found.get(name) ?? []);
+  return [
+    ...missing,
+    ...tooMuch.map(({ from, line }) => ({
+      key: from,
+      line,
+      message: 'is given to the web process, which must not have it. Give it to the operator alone.',
+    })),
+  ];
 }
 
 const isWildcard = (host: string) => host === '0.0.0.0' || host === '::';

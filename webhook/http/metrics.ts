@@ -2,7 +2,7 @@
  * What Prometheus reads at GET /metrics. Previews and jobs are counted when it asks, from the state itself: a gauge that is kept up to date by hand
  * is wrong after the first kill.
  */
-import type { FastifyInstance } from 'fastify';
+import { fastify, type FastifyInstance } from 'fastify';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { phaseOf } from '../core/preview.ts';
 import type { Log, PreviewStore } from '../ports.ts';
@@ -18,12 +18,13 @@ export interface Metrics extends DeliveryCounter {
   text(): Promise<string>;
 }
 
-/** Jobs of the queue by what becomes of them; keys are label values of our own (`waiting`, `running`, `failing`). */
-export type JobCounts = Readonly<Record<string, number>>;
+/** Counts by a label value of our own (`waiting`, `live`). */
+type Counts = Readonly<Record<string, number>>;
 
+/** Without `store` and `countJobs`, as in a process that may not read them, there is nothing of previews and jobs. */
 export interface MetricsSources {
-  readonly store: Pick<PreviewStore, 'list'>;
-  readonly countJobs?: () => Promise<JobCounts>;
+  readonly store?: Pick<PreviewStore, 'list'>;
+  readonly countJobs?: () => Promise<Counts>;
   readonly log: Pick<Log, 'warn'>;
 }
 
@@ -51,7 +52,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
     help: 'Times that state could not be read for /metrics.',
     registers,
   });
-  const whatCounts = async (gauge: Gauge, label: string, read: () => Promise<JobCounts>): Promise<void> => {
+  const whatCounts = async (gauge: Gauge, label: string, read: () => Promise<Counts>): Promise<void> => {
     gauge.reset();
     try {
       for (const [value, count] of Object.entries(await read())) gauge.set({ [label]: value }, count);
@@ -60,14 +61,16 @@ export function createMetrics(sources: MetricsSources): Metrics {
       sources.log.warn({ error }, 'State could not be read for /metrics.');
     }
   };
-  const previews: Gauge = new Gauge({
-    name: 'berth_previews',
-    help: 'Previews by phase.',
-    labelNames: ['phase'],
-    registers,
-    collect: () => whatCounts(previews, 'phase', () => countPhases(sources.store)),
-  });
-  const { countJobs } = sources;
+  const { store, countJobs } = sources;
+  if (store !== undefined) {
+    const previews: Gauge = new Gauge({
+      name: 'berth_previews',
+      help: 'Previews by phase.',
+      labelNames: ['phase'],
+      registers,
+      collect: () => whatCounts(previews, 'phase', () => countPhases(store)),
+    });
+  }
   if (countJobs !== undefined) {
     const jobs: Gauge = new Gauge({
       name: 'berth_jobs',
@@ -88,7 +91,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
   };
 }
 
-async function countPhases(store: Pick<PreviewStore, 'list'>): Promise<JobCounts> {
+async function countPhases(store: Pick<PreviewStore, 'list'>): Promise<Counts> {
   const counts: Record<string, number> = {};
   for (const record of await store.list()) {
     const { name } = phaseOf(record);
@@ -101,4 +104,11 @@ export async function metricsRoute(app: FastifyInstance, options: { metrics: Met
   app.get('/metrics', async (_request, reply) =>
     reply.type(options.metrics.contentType).send(await options.metrics.text()),
   );
+}
+
+/** GET /metrics and nothing else, for a process that the Internet does not reach. Not yet listening. */
+export function buildMetricsServer(metrics: Metrics): FastifyInstance {
+  const app = fastify({ logger: false, forceCloseConnections: true });
+  void app.register(metricsRoute, { metrics });
+  return app;
 }

@@ -30,6 +30,7 @@ export function clusterPaths(directory: string): ClusterPaths {
 export const PG_HBA = `# Written by Berth at each start. Changes are overwritten.
 host  all       ${SUPERUSER}            127.0.0.1/32  scram-sha-256
 host  sameuser  +berth_tenants   127.0.0.1/32  scram-sha-256
+host  all       +berth_web       127.0.0.1/32  scram-sha-256
 host  all       all              0.0.0.0/0     reject
 host  all       all              ::/0          reject
 `;

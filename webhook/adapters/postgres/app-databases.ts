@@ -14,6 +14,7 @@ import { parseDatabaseName, type DatabaseName } from '../../core/names.ts';
 import type { PreviewDatabase } from '../../core/preview.ts';
 import type { AppDatabases, Log } from '../../ports.ts';
 import { connectionConfig, inTransaction, openPool, rowsOf } from './connections.ts';
+import { WEB_ROLE } from './intake-state.ts';
 
 /** Every preview's role is a member. pg_hba.conf lets members in to the database of their own name only. */
 export const TENANTS_ROLE = 'berth_tenants';
@@ -90,15 +91,21 @@ function databaseError(message: string, error: unknown): OperatorError {
   return new OperatorError('DATABASE_FAILED', message, { cause: error });
 }
 
-/** The group of tenants exists, nobody may connect to our database without being named, and whoever else is open is told of. Returns our mark. */
+/** The group of tenants exists, nobody but the web may connect to our database without being named, and whoever else is open is told of. Returns our mark. */
 async function prepareServer(pool: Pool, log: Log): Promise<string> {
   await ensureTenantsRole(pool);
   const [row] = await rowsOf<{ name: string }>(pool, 'select current_database() as name');
   const own = row?.name ?? '';
-  for (const name of [own, 'postgres', 'template1']) {
-    await rowsOf(pool, `revoke connect, temporary on database ${escapeIdentifier(name)} from public`).catch(
+  const rights = [
+    ...[own, 'postgres', 'template1'].map(
+      (name) => `revoke connect, temporary on database ${escapeIdentifier(name)} from public`,
+    ),
+    `grant connect on database ${escapeIdentifier(own)} to ${WEB_ROLE}`,
+  ];
+  for (const statement of rights) {
+    await rowsOf(pool, statement).catch(
       // Not ours to change, or not there: what matters is whether tenants get in, which is asked next.
-      (error: unknown) => log.debug({ err: error, database: name }, 'the rights on a database were left as they are'),
+      (error: unknown) => log.debug({ err: error, statement }, 'the rights on a database were left as they are'),
     );
   }
   const open = await rowsOf<{ name: string }>(

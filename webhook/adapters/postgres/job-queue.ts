@@ -26,3 +26,16 @@ export function jobQueue(pool: Pool): JobQueue {
     enqueueSweep: (runAt) => askForJob(pool, { task: 'sweep', key: SWEEP_KEY, ...at(runAt) }),
   };
 }
+
+/** How many jobs there are by state, named as in /metrics. */
+export async function countJobs(pool: Pool): Promise<Readonly<Record<'waiting' | 'running' | 'later', number>>> {
+  const [row] = await rowsOf<{ waiting: number; running: number; later: number }>(
+    pool,
+    `select
+       count(*) filter (where locked_at is null and run_at <= now()) as waiting,
+       count(*) filter (where locked_at is not null) as running,
+       count(*) filter (where locked_at is null and run_at > now()) as later
+     from graphile_worker.jobs`,
+  );
+  return row ?? { waiting: 0, running: 0, later: 0 };
+}
