@@ -78,6 +78,7 @@ async function main(): Promise<number> {
             schedules,
             seed,
             faults: faultsFrom(faults, REAL_FAULT_KINDS),
+            onProgress: (line) => console.error(line),
           })
         : await runSchedules({
             schedules,

@@ -9,7 +9,7 @@ port = 3000
 
 [health]
 path = "/health"
-timeoutSeconds = 20
+timeoutSeconds = 60
 `;
 
 /** Long enough to be killed in, as cheap as a setup can be. */
@@ -27,7 +27,7 @@ const MANIFESTS: Readonly<Record<AppKind, string | null>> = {
   'bad-manifest': `bogus = true\n\n${WEB}`,
   'no-manifest': null,
   'setup-fails': `[setup]\ncommand = "echo this does not build; exit 3"\n\n${WEB}`,
-  unhealthy: WEB.replace('timeoutSeconds = 20', 'timeoutSeconds = 1'),
+  unhealthy: WEB.replace('timeoutSeconds = 60', 'timeoutSeconds = 2'),
 };
 
 /** All files of a commit with this app; `salt` makes it another commit than any before. */
