@@ -363,10 +363,14 @@ export interface JobHandlers {
 
 export interface JobWorker {
   /**
-   * Works off jobs until stopped: one at a time per key, `concurrency` previews in all; reports and the sweep do not count. A job whose process died is picked up again in about a
-   * second by whoever is alive. `stop` aborts what runs, waits for it and gives it back.
+   * Works off jobs until stopped: one at a time per key, `concurrency` previews in all; reports and the sweep do not count. For each preview that
+   * is worked on for longer than `patienceMs` (JOB_PATIENCE_MS where it is not said) one more is, at most as many again and at most four. A job whose
+   * process died is picked up again in about a second by whoever is alive. `stop` aborts what runs, waits for it and gives it back.
    */
-  start(handlers: JobHandlers, options: { concurrency: number }): Promise<{ stop(): Promise<void> }>;
+  start(
+    handlers: JobHandlers,
+    options: { concurrency: number; patienceMs?: number },
+  ): Promise<{ stop(): Promise<void> }>;
 }
 
 /** What the reconciler works with. Functions take the part that they touch, with Pick. */

@@ -8,7 +8,7 @@ import { pullKey } from './preview-store.contract.ts';
 export interface WorkerUnderTest extends AsyncDisposable {
   readonly jobs: JobQueue;
   /** A worker begins; it ends with the test. */
-  start(handlers: JobHandlers, concurrency: number): Promise<void>;
+  start(handlers: JobHandlers, limits: { concurrency: number; patienceMs?: number }): Promise<void>;
   /** Lets time pass until it is so. Throws when that takes too long. */
   until(what: string, isSo: () => boolean): Promise<void>;
   now(): Date;
@@ -43,7 +43,7 @@ export function jobWorkerContract(name: string, open: () => Promise<WorkerUnderT
       await using under = await open();
       const { handlers, started, end } = watchedHandlers();
       await under.jobs.enqueueReconcile(A);
-      await under.start(handlers, 2);
+      await under.start(handlers, { concurrency: 2 });
       await under.until('the job runs', () => started.length === 1);
       end(A);
     });
@@ -53,7 +53,7 @@ export function jobWorkerContract(name: string, open: () => Promise<WorkerUnderT
       const { handlers, started, running, end } = watchedHandlers();
       for (let times = 0; times < 5; times += 1) await under.jobs.enqueueReconcile(A);
       await under.jobs.enqueueReconcile(B);
-      await under.start(handlers, 4);
+      await under.start(handlers, { concurrency: 4 });
       await under.until('both run', () => started.length === 2);
       end(A);
       end(B);
@@ -64,7 +64,7 @@ export function jobWorkerContract(name: string, open: () => Promise<WorkerUnderT
     test('however often it is asked for while it runs, there is one follow-up, and not at the same time', async () => {
       await using under = await open();
       const { handlers, started, running, end } = watchedHandlers();
-      await under.start(handlers, 4);
+      await under.start(handlers, { concurrency: 4 });
       await under.jobs.enqueueReconcile(A);
       await under.until('it runs', () => started.length === 1);
       for (let times = 0; times < 5; times += 1) await under.jobs.enqueueReconcile(A);
@@ -91,7 +91,7 @@ export function jobWorkerContract(name: string, open: () => Promise<WorkerUnderT
       await under.jobs.enqueueReconcile(B);
       await under.jobs.enqueueReconcile(A);
       await under.jobs.enqueueReconcile(A, later);
-      await under.start(handlers, 4);
+      await under.start(handlers, { concurrency: 4 });
       await under.until('both run', () => started.length === 2);
       end(A);
       end(B);
@@ -104,7 +104,7 @@ export function jobWorkerContract(name: string, open: () => Promise<WorkerUnderT
         tries += 1;
         if (tries < 2) throw new Error('not this time');
       };
-      await under.start({ reconcile, report: NOTHING, sweep: NOTHING }, 1);
+      await under.start({ reconcile, report: NOTHING, sweep: NOTHING }, { concurrency: 1 });
       await under.jobs.enqueueReconcile(A);
       await under.until('it was tried again', () => tries === 2);
     });
@@ -114,7 +114,7 @@ export function jobWorkerContract(name: string, open: () => Promise<WorkerUnderT
       const { handlers, started, running, end } = watchedHandlers();
       const keys = [1, 2, 3, 4, 5].map((number) => pullKey(number));
       for (const key of keys) await under.jobs.enqueueReconcile(key);
-      await under.start(handlers, 2);
+      await under.start(handlers, { concurrency: 2 });
       let most = 0;
       await under.until('all have run', () => {
         most = Math.max(most, running.size);
@@ -122,6 +122,22 @@ export function jobWorkerContract(name: string, open: () => Promise<WorkerUnderT
         return started.length === 5 && running.size === 0;
       });
       assert.equal(most, 2);
+    });
+
+    test('what takes long gives its place to the next, until twice as many run', async () => {
+      await using under = await open();
+      const { handlers, started, running, end } = watchedHandlers();
+      const keys = [1, 2, 3, 4, 5].map((number) => pullKey(number));
+      for (const key of keys) await under.jobs.enqueueReconcile(key);
+      await under.start(handlers, { concurrency: 2, patienceMs: 500 });
+      await under.until('two run', () => running.size === 2);
+      await under.until('two more run', () => running.size === 4);
+      const since = under.now().getTime();
+      await under.until('all four have taken long', () => under.now().getTime() > since + 1_000);
+      assert.equal(started.length, 4);
+      for (const name of running) end(keys.find((key) => keyText(key) === name) ?? A);
+      await under.until('the fifth runs', () => started.length === 5);
+      for (const key of keys) end(key);
     });
   });
 }

@@ -71,8 +71,8 @@ jobWorkerContract('the simulated world', async () => {
   return {
     jobs,
     now: () => shared.clock.now(),
-    async start(handlers, concurrency) {
-      workers.start({ process, handlers, concurrency, shutdown: new AbortController().signal });
+    async start(handlers, limits) {
+      workers.start({ process, handlers, ...limits, shutdown: new AbortController().signal });
     },
     async until(what, isSo) {
       const endMs = shared.clock.elapsedMs + UNTIL_MS_MAX;

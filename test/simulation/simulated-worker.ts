@@ -1,4 +1,5 @@
 /** The queue's workers in the simulated world: several jobs at a time, one per key, and what becomes of a job whose handler throws. */
+import { JOB_PATIENCE_MS } from '../../webhook/core/limits.ts';
 import { backoffMs } from '../../webhook/core/outcome.ts';
 import type { JobHandlers } from '../../webhook/ports.ts';
 import type { Faults, SimulatedProcess } from './faults.ts';
@@ -10,7 +11,9 @@ interface Worker {
   readonly handlers: JobHandlers;
   readonly shutdown: AbortSignal;
   readonly concurrency: number;
-  busy: number;
+  readonly patienceMs?: number;
+  /** Jobs that run, with when they began. */
+  readonly running: Map<SimulatedJob, number>;
 }
 
 export class SimulatedWorkers {
@@ -27,8 +30,8 @@ export class SimulatedWorkers {
   }
 
   /** A process begins to work off jobs, until `shutdown` fires or it dies. */
-  start(worker: Omit<Worker, 'busy'>): void {
-    this.#workers.add({ ...worker, busy: 0 });
+  start(worker: Omit<Worker, 'running'>): void {
+    this.#workers.add({ ...worker, running: new Map() });
     this.#clock.at(0, () => this.#pump());
   }
 
@@ -36,7 +39,12 @@ export class SimulatedWorkers {
     const nowMs = this.#clock.now().getTime();
     for (const worker of this.#workers) {
       if (!worker.process.alive) this.#workers.delete(worker);
-      while (worker.process.alive && worker.busy < worker.concurrency && !worker.shutdown.aborted) {
+      while (worker.process.alive && !worker.shutdown.aborted) {
+        const waitMs = this.#untilPlaceMs(worker, nowMs);
+        if (waitMs > 0) {
+          if (waitMs < Infinity) this.#clock.at(waitMs, () => this.#pump());
+          break;
+        }
         const job = this.#state.claimJob(worker.process.id, nowMs);
         if (job === null) break;
         void this.#work(worker, job);
@@ -46,9 +54,17 @@ export class SimulatedWorkers {
     if (dueMs !== null) this.#clock.at(dueMs - nowMs, () => this.#pump());
   }
 
+  /** Until something that runs has taken so long that it does not count any more; 0 when there is a place, Infinity when only an end makes one. */
+  #untilPlaceMs({ running, concurrency, patienceMs = JOB_PATIENCE_MS }: Worker, nowMs: number): number {
+    if (running.size < concurrency) return 0;
+    if (running.size >= 2 * concurrency) return Infinity;
+    const left = [...running.values()].map((sinceMs) => sinceMs + patienceMs - nowMs).filter((ms) => ms > 0);
+    return left.length < concurrency ? 0 : Math.min(...left);
+  }
+
   async #work(worker: Worker, job: SimulatedJob): Promise<void> {
-    const { process, handlers, shutdown } = worker;
-    worker.busy += 1;
+    const { process, handlers, shutdown, running } = worker;
+    running.set(job, this.#clock.now().getTime());
     try {
       if (job.task === 'sweep') await handlers.sweep(shutdown);
       else if (job.key !== null) await handlers[job.task](job.key, shutdown);
@@ -56,7 +72,7 @@ export class SimulatedWorkers {
     } catch {
       if (process.alive) this.#state.askAgain(job, this.#clock.now().getTime() + backoffMs(job.attempts));
     } finally {
-      worker.busy -= 1;
+      running.delete(job);
       if (process.alive) this.#clock.at(0, () => this.#pump());
     }
   }

@@ -228,12 +228,10 @@ const operator = z
 
 const limits = z
   .strictObject({
-    concurrency: z
-      .int()
-      .min(1)
-      .max(64)
-      .default(4)
-      .meta({ description: 'Previews that are worked on at the same time.' }),
+    concurrency: z.int().min(1).max(64).default(4).meta({
+      description:
+        'Previews that are worked on at the same time. For each that takes longer than half a minute one more is: at most as many again, and at most four.',
+    }),
     sweep_seconds: z
       .int()
       .min(10)

@@ -115,6 +115,12 @@ export const RETRY_MAX_MS = 5 * 60_000;
 /** A whole run of a preview's job; beyond the sum of every step's own limit it is stuck. */
 export const JOB_TIMEOUT_MS = 100 * 60_000;
 
+/**
+ * For each preview that is worked on for longer than this, one more is begun: longer than most setups take, and what the others' authors wait when as
+ * many setups hang as there are places.
+ */
+export const JOB_PATIENCE_MS = 30_000;
+
 /** Between two sweeps: the longest time that a lost delivery goes unnoticed. One list request per repository each time. */
 export const SWEEP_INTERVAL_MS = 2 * 60_000;
 

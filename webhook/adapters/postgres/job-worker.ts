@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { run, type Runner, type Task, type TaskList } from 'graphile-worker';
 import type { Pool } from 'pg';
 import { OperatorError } from '../../core/errors.ts';
+import { JOB_PATIENCE_MS } from '../../core/limits.ts';
 import { backoffMs } from '../../core/outcome.ts';
 import { parseKeyText, type PreviewKey } from '../../core/pull-request.ts';
 import type { JobHandlers, JobWorker, Log } from '../../ports.ts';
@@ -13,6 +14,7 @@ import { rowsOf } from './connections.ts';
 import { graphileLogger } from './graphile-logger.ts';
 import { askForJob, type TaskName } from './job-queue.ts';
 import type { Life, Liveness } from './liveness.ts';
+import { EXTRA_WORKERS_MAX, slowJobs, type ExtraWorker, type SlowJobs } from './slow-jobs.ts';
 
 /** A job in a queue that was busy is not announced, only found: this is how long a follow-up waits at most. */
 const POLL_INTERVAL_MS = 250;
@@ -44,10 +46,10 @@ interface WorkerOptions {
 
 export function jobWorker(options: WorkerOptions): JobWorker {
   return {
-    async start(handlers, { concurrency }) {
+    async start(handlers, { concurrency, patienceMs = JOB_PATIENCE_MS }) {
       const stopping = new AbortController();
       const failures = new Map<string, number>();
-      const working = { ...options, handlers, concurrency, failures };
+      const working = { ...options, handlers, concurrency, patienceMs, failures };
       let shift = await beginShift(working, await options.liveness.current());
       const done = (async () => {
         for (;;) {
@@ -71,6 +73,7 @@ export function jobWorker(options: WorkerOptions): JobWorker {
 type Working = WorkerOptions & {
   readonly handlers: JobHandlers;
   readonly concurrency: number;
+  readonly patienceMs: number;
   /** Failures in a row by job key, for the pauses between them. Lost at a restart, which only makes a pause shorter. */
   readonly failures: Map<string, number>;
 };
@@ -97,15 +100,22 @@ async function beginShift(working: Working, life: Life): Promise<Shift> {
   const ending = new AbortController();
   const inFlight = new Set<Promise<void>>();
   const poolIds = new Set<string>();
-  const tasks = taskList(working, ending.signal, inFlight);
+  const { concurrency, patienceMs, log } = working;
+  const slow = slowJobs({
+    max: Math.min(concurrency, EXTRA_WORKERS_MAX),
+    patienceMs,
+    start: () => startExtra(working, life, { reconcile: tasks.reconcile }),
+    log,
+  });
+  const tasks = taskList(working, { signal: ending.signal, inFlight, slow });
   const runners: Runner[] = [];
   const stopRunners = async () => {
-    const stops = Promise.allSettled(runners.map((runner) => runner.stop()));
+    const stops = Promise.allSettled([slow.end(), ...runners.map((runner) => runner.stop())]);
     return Promise.race([stops, delay(RUNNER_STOP_TIMEOUT_MS, undefined, { ref: false })]);
   };
   try {
     const { reconcile, report, sweep } = tasks;
-    runners.push(await startRunner(working, { life, poolIds, tasks: { reconcile }, concurrency: working.concurrency }));
+    runners.push(await startRunner(working, { life, poolIds, tasks: { reconcile }, concurrency }));
     runners.push(
       await startRunner(working, { life, poolIds, tasks: { report, sweep }, concurrency: BRIEF_JOBS_AT_ONCE }),
     );
@@ -181,7 +191,24 @@ async function startRunner(working: Working, { life, poolIds, tasks, concurrency
   return runner;
 }
 
-function taskList(working: Working, signal: AbortSignal, inFlight: Set<Promise<void>>): Record<TaskName, Task> {
+async function startExtra(working: Working, life: Life, tasks: TaskList): Promise<ExtraWorker> {
+  const poolIds = new Set<string>();
+  const runner = await startRunner(working, { life, poolIds, tasks, concurrency: 1 });
+  return {
+    async stop() {
+      await runner.stop();
+      for (const poolId of poolIds) await life.releaseWorkerPool(poolId);
+    },
+  };
+}
+
+interface TaskContext {
+  readonly signal: AbortSignal;
+  readonly inFlight: Set<Promise<void>>;
+  readonly slow: SlowJobs;
+}
+
+function taskList(working: Working, { signal, inFlight, slow }: TaskContext): Record<TaskName, Task> {
   const { handlers } = working;
   const task =
     (name: TaskName, handle: (key: string) => Promise<void>): Task =>
@@ -196,7 +223,7 @@ function taskList(working: Working, signal: AbortSignal, inFlight: Set<Promise<v
       }
     };
   return {
-    reconcile: task('reconcile', (key) => handlers.reconcile(parsedKey(key), signal)),
+    reconcile: task('reconcile', (key) => slow.during(() => handlers.reconcile(parsedKey(key), signal))),
     report: task('report', (key) => handlers.report(parsedKey(key), signal)),
     sweep: task('sweep', () => handlers.sweep(signal)),
   };

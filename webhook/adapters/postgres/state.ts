@@ -9,9 +9,10 @@ import { jobWorker } from './job-worker.ts';
 import { openLiveness } from './liveness.ts';
 import { migrate } from './migrate.ts';
 import { previewStore } from './preview-store.ts';
+import { EXTRA_WORKERS_MAX } from './slow-jobs.ts';
 
-/** Queries of the operator are short; ten connections keep two cores busy. Two more listen for jobs. */
-const POOL_MAX = 12;
+/** Queries of the operator are short; ten connections keep two cores busy. The others listen for jobs. */
+const POOL_MAX = 10 + 2 + EXTRA_WORKERS_MAX;
 
 export interface StateOptions {
   readonly url: string;

@@ -7,8 +7,8 @@ jobWorkerContract('graphile-worker on PostgreSQL', async () => {
   return {
     jobs: state.jobs,
     now: () => new Date(),
-    async start(handlers, concurrency) {
-      await state.worker.start(handlers, { concurrency });
+    async start(handlers, limits) {
+      await state.worker.start(handlers, limits);
     },
     until: (what, isSo) => waitUntil(what, isSo),
     [Symbol.asyncDispose]: () => state[Symbol.asyncDispose](),
