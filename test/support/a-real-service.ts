@@ -52,7 +52,7 @@ export async function aRealService(limits: Readonly<Record<string, number>> = {}
       webhookSecret,
       gatewayPort: 0,
       // Test files run side by side, and each has an operator of its own.
-      pool: `127.${randomInt(110, 250)}.${randomInt(256)}.0/24`,
+      pool: `127.${randomInt(110, 250)}.${4 * randomInt(64)}.0/22`,
       limits,
     }),
     (each) => each.stop(),
