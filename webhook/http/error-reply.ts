@@ -3,6 +3,13 @@ import type { FastifyReply } from 'fastify';
 import { operatorErrorFrom } from '../core/errors.ts';
 import type { Log } from '../ports.ts';
 
+declare module 'fastify' {
+  interface FastifyReply {
+    /** One word for what was answered, for the metrics; decorated in server.ts. */
+    answer: string;
+  }
+}
+
 /** A body of every error that this listener answers with. `error` is for people, `code` for programs. */
 export interface ErrorBody {
   readonly error: string;
@@ -17,6 +24,7 @@ const RETRY_AFTER_DEFAULT_S = 5;
  * body that was not read to its end cannot be taken for the next request.
  */
 export function refuse(reply: FastifyReply, status: number, body: ErrorBody): FastifyReply {
+  reply.answer = body.code;
   return reply.code(status).header('connection', 'close').send(body);
 }
 

@@ -83,6 +83,8 @@ export async function buildWebhookServer(options: WebhookServerOptions): Promise
   app.server.maxConnections = limits.connectionsMax;
   app.server.on('connect', refuseConnect);
 
+  // What a connection that breaks before its answer is counted as.
+  app.decorateReply('answer', 'cut_off');
   app.addHook('onRequest', (request, reply, done) => {
     if (request.is404) refuseUnknown(request, reply);
     else done();

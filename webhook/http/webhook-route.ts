@@ -10,13 +10,6 @@ import { refuse, replyToError, statusOf, type ErrorBody } from './error-reply.ts
 import type { DeliveryCounter } from './metrics.ts';
 import { readBodiesAsBytes, type BodyLimits } from './raw-body.ts';
 
-declare module 'fastify' {
-  interface FastifyReply {
-    /** What the webhook answered, for the metrics. */
-    answer: string;
-  }
-}
-
 export interface WebhookRouteOptions {
   readonly source: WebhookSource;
   readonly intake: Intake;
@@ -42,7 +35,10 @@ export async function webhookRoute(app: FastifyInstance, options: WebhookRouteOp
     timeWindow: MINUTE_MS,
   });
 
-  countAnswers(app, options.metrics);
+  app.addHook('onResponse', (_request, reply, done) => {
+    options.metrics.countAnswer(reply.answer, reply.statusCode, reply.elapsedTime / 1_000);
+    done();
+  });
   app.setErrorHandler((error, _request, reply) =>
     statusOf(error) === 415 ? refuse(reply, 415, NO_CONTENT_TYPE) : replyToError(options.log, error, reply),
   );
@@ -52,15 +48,15 @@ export async function webhookRoute(app: FastifyInstance, options: WebhookRouteOp
     const incoming = options.source.read(request.headers, rawBody);
     switch (incoming.kind) {
       case 'event':
-        return reply.code(202).send(await acceptEvent(options, incoming));
+        return answer(reply, 202, await acceptEvent(options, incoming));
       case 'comment':
         return acceptComment(options, incoming, reply);
       case 'ping':
         options.log.info({ deliveryId: incoming.deliveryId }, 'GitHub’s ping arrived: the webhook is set up.');
-        return reply.send({ status: 'pong' });
+        return answer(reply, 200, { status: 'pong' });
       case 'ignored':
         options.log.debug({ deliveryId: incoming.deliveryId, reason: incoming.reason }, 'Delivery ignored.');
-        return reply.send({ status: 'ignored', reason: incoming.reason });
+        return answer(reply, 200, { status: 'ignored', reason: incoming.reason });
       case 'rejected':
         return incoming.status === 401
           ? refuseSignature(options, incoming, { request, reply, budget: badSignatureBudget })
@@ -69,22 +65,16 @@ export async function webhookRoute(app: FastifyInstance, options: WebhookRouteOp
   });
 }
 
-/** Every body that this route answers with says in one word what became of the request. */
+/** The body of an answer that is no error says in one word what became of the delivery. */
 interface Answer {
-  readonly status?: string;
-  readonly code?: string;
+  readonly status: Acceptance | 'ignored' | 'pong';
+  readonly reason?: string;
+  readonly slug?: string | undefined;
 }
 
-function countAnswers(app: FastifyInstance, metrics: DeliveryCounter): void {
-  app.decorateReply('answer', 'cut_off');
-  app.addHook<Answer>('preSerialization', (_request, reply, answer, done) => {
-    reply.answer = answer.status ?? answer.code ?? '';
-    done(null, answer);
-  });
-  app.addHook('onResponse', (_request, reply, done) => {
-    metrics.countAnswer(reply.answer, reply.statusCode, reply.elapsedTime / 1_000);
-    done();
-  });
+function answer(reply: FastifyReply, status: 200 | 202, body: Answer): FastifyReply {
+  reply.answer = body.status;
+  return reply.code(status).send(body);
 }
 
 type Event = Extract<IncomingDelivery, { kind: 'event' }>;
@@ -97,7 +87,8 @@ export async function acceptEvent(
 ): Promise<{ status: Acceptance; slug: string | undefined }> {
   const { deliveryId, event } = incoming;
   const acceptance = await options.intake.accept(deliveryId, event);
-  options.log.info({ deliveryId, ...event }, `Delivery ${acceptance}.`);
+  // Not a line for each at the level of every day: it is a row in PostgreSQL, and the look that it causes is logged.
+  options.log.debug({ deliveryId, ...event }, `Delivery ${acceptance}.`);
   // The name that the preview asks for first; it gets another one only when a preview of a repository of the same name has this one.
   const slug = firstSlugCandidate(event.repository, event.key);
   return { status: acceptance, slug };
@@ -110,10 +101,10 @@ async function acceptComment(
 ): Promise<FastifyReply> {
   if (!(await intake.doubtComment(key, commentId))) {
     log.debug({ deliveryId, reason: 'comment_not_ours' }, 'Delivery ignored.');
-    return reply.send({ status: 'ignored', reason: 'comment_not_ours' });
+    return answer(reply, 200, { status: 'ignored', reason: 'comment_not_ours' });
   }
   log.info({ deliveryId, key, commentId }, 'Somebody edited or deleted our comment.');
-  return reply.code(202).send({ status: 'accepted' });
+  return answer(reply, 202, { status: 'accepted' });
 }
 
 function refuseDelivery(options: WebhookRouteOptions, rejection: Rejection, reply: FastifyReply): FastifyReply {
