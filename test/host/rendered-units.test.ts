@@ -13,8 +13,9 @@ import { bringUpTestHost, type TestHost } from './test-host.ts';
 const project = resolve(import.meta.dirname, '../..');
 const rendered = (name: string) => readFileSync(join(project, 'test/fixtures/rendered', name), 'utf8');
 
-/** The test host's operator, and where its Caddy keeps its configuration. */
+/** The test host's operator and web. */
 const operatorId = 970;
+const webId = 972;
 const startedBy = (main: string) => `ExecStart=/usr/local/bin/node ${project}/webhook/${main}`;
 
 /** Only what the test host has elsewhere is replaced; the confinement stays as it is. */
@@ -34,6 +35,21 @@ function operatorUnit(): string {
       '[Service]\n',
       '[Service]\nLoadCredential=github-webhook-secret:/etc/berth/hook\nLoadCredential=github-token:/etc/berth/token\n',
     );
+}
+
+function webUnit(): string {
+  return rendered('units/berth-web.service')
+    .replace(/^ExecStart=\S+/m, startedBy('main.ts'))
+    .replace(/^LoadCredential=.*\n/gm, '')
+    .replace(/^Requires=.*\n/m, '')
+    .replace('[Service]\n', '[Service]\nLoadCredential=github-webhook-secret:/etc/berth/hook\n');
+}
+
+function metricsUnit(): string {
+  return rendered('units/berth-metrics.service').replace(
+    /^ExecStart=\S+/m,
+    'ExecStart=/usr/lib/systemd/systemd-socket-proxyd',
+  );
 }
 
 /** The rendered berth.toml with the test host's domain, and a token in place of the App, whose key nobody has here. */
@@ -61,6 +77,9 @@ async function install(host: TestHost): Promise<void> {
   const files = {
     '/etc/systemd/system/berth-hostd.service': hostdUnit(),
     '/etc/systemd/system/berth-operator.service': operatorUnit(),
+    '/etc/systemd/system/berth-web.service': webUnit(),
+    '/etc/systemd/system/berth-metrics.service': metricsUnit(),
+    '/etc/systemd/system/berth-metrics.socket': rendered('units/berth-metrics.socket'),
     '/etc/berth/berth.toml': settings(),
     '/etc/berth/hook': '5f1c9a7be2d04486a3f0c2d1e8b7964f0a1b2c3d',
     '/etc/berth/token': `ghp_${'0'.repeat(36)}`,
@@ -70,17 +89,18 @@ async function install(host: TestHost): Promise<void> {
   await host.run(['systemctl', 'daemon-reload']);
 }
 
-async function answerOf(host: TestHost, path: string): Promise<string> {
-  const asked = await host.run(['curl', '--silent', '--max-time', '2', `http://127.0.0.1:3100${path}`], {
+async function answerOf(host: TestHost, path: string, port = 3100): Promise<string> {
+  const asked = await host.run(['curl', '--silent', '--max-time', '2', `http://127.0.0.1:${port}${path}`], {
     reject: false,
   });
   return asked.stdout;
 }
 
-/** The real check of a bound in time: the operator has a minute, of which it needs a second or two. */
+/** The real check of a bound in time: the operator and the web have a minute, of which they need a second or two. */
 async function untilReady(host: TestHost): Promise<void> {
   for (const deadline = Date.now() + 60_000; ; await delay(200)) {
-    if ((await answerOf(host, '/ready')).includes('"ready"')) return;
+    const [web, operator] = [await answerOf(host, '/ready'), await answerOf(host, '/metrics', 3101)];
+    if (web.includes('"ready"') && operator.includes('berth_jobs{')) return;
     if (Date.now() < deadline) continue;
     const journal = await host.run([
       'journalctl',
@@ -90,26 +110,91 @@ async function untilReady(host: TestHost): Promise<void> {
       '-u',
       'berth-operator',
       '-u',
+      'berth-web',
+      '-u',
       'berth-hostd',
     ]);
-    assert.fail(`the operator is not ready:\n${journal.stdout}`);
+    assert.fail(`operator and web are not ready:\n${journal.stdout}`);
   }
 }
 
-hostTest('the rendered units run the operator and hostd under a real systemd', async () => {
+async function pidOf(host: TestHost, unit: string): Promise<string> {
+  return (await host.run(['systemctl', 'show', '--property=MainPID', '--value', unit])).stdout.trim();
+}
+
+hostTest('the rendered units run web, operator and hostd under a real systemd', async () => {
   await using host = await bringUpTestHost();
   await install(host);
-  await host.run(['systemctl', 'start', 'berth-hostd', 'berth-operator']);
+  // All at once, as at boot: the web comes back until the operator has made the schema.
+  await host.run(['systemctl', 'start', 'berth-web', 'berth-hostd', 'berth-operator', 'berth-metrics.socket']);
   await untilReady(host);
 
   // Nobody: no capability, no new privileges, filtered system calls.
-  const shown = await host.run(['systemctl', 'show', '--property=MainPID', '--value', 'berth-operator']);
-  const status = (await host.run(['cat', `/proc/${shown.stdout.trim()}/status`])).stdout;
-  assert.match(status, new RegExp(`^Uid:\t${operatorId}\t${operatorId}`, 'm'));
-  assert.match(status, /^CapEff:\t0+$/m);
-  assert.match(status, /^CapBnd:\t0+$/m);
-  assert.match(status, /^NoNewPrivs:\t1$/m);
-  assert.match(status, /^Seccomp:\t2$/m);
+  for (const [unit, uid] of [
+    ['berth-operator', operatorId],
+    ['berth-web', webId],
+  ] as const) {
+    const status = (await host.run(['cat', `/proc/${await pidOf(host, unit)}/status`])).stdout;
+    assert.match(status, new RegExp(`^Uid:\t${uid}\t${uid}`, 'm'), unit);
+    assert.match(status, /^CapEff:\t0+$/m, unit);
+    assert.match(status, /^CapBnd:\t0+$/m, unit);
+    assert.match(status, /^NoNewPrivs:\t1$/m, unit);
+    assert.match(status, /^Seccomp:\t2$/m, unit);
+  }
+
+  // Each listens where its unit says (promise S15): the web on its port, the operator on none.
+  const listening = (await host.run(['ss', '-Hltnp'])).stdout.split('\n');
+  const ofUnit = async (unit: string) => {
+    const pid = await pidOf(host, unit);
+    return listening.filter((line) => line.includes(`pid=${pid},`)).map((line) => line.split(/\s+/)[3]);
+  };
+  assert.deepEqual(await ofUnit('berth-web'), ['127.0.0.1:3100']);
+  assert.deepEqual(await ofUnit('berth-operator'), []);
+  assert.equal(
+    await answerOf(host, '/v1/previews', 3101),
+    '{"message":"Route GET:/v1/previews not found","error":"Not Found","statusCode":404}',
+  );
+
+  // What a web that was broken into finds: the webhook's secret, and no way to the operator, to hostd or to a file that it could write.
+  const asWeb = async (...words: string[]) =>
+    (
+      await host.run(
+        [
+          'nsenter',
+          `--target=${await pidOf(host, 'berth-web')}`,
+          '--mount',
+          'setpriv',
+          `--reuid=${webId}`,
+          `--regid=${webId}`,
+          '--clear-groups',
+          ...words,
+        ],
+        { reject: false },
+      )
+    ).exitCode;
+  assert.equal(await asWeb('test', '-r', '/run/credentials/berth-web.service/github-webhook-secret'), 0);
+  for (const path of [
+    '/etc/berth/token',
+    '/run/credentials/berth-operator.service/github-token',
+    '/run/berth/operator.sock',
+    '/run/berth/metrics.sock',
+    '/run/berth-hostd/socket',
+    '/var/lib/berth',
+  ])
+    assert.notEqual(await asWeb('test', '-r', path), 0, path);
+  for (const path of ['/etc/caddy/previews/x.caddy', '/var/lib/berth/x', '/run/x', '/usr/x'])
+    assert.notEqual(await asWeb('touch', path), 0, path);
+
+  // Either may die without the other noticing.
+  const [web, operator] = [await pidOf(host, 'berth-web'), await pidOf(host, 'berth-operator')];
+  await host.run(['kill', '-9', operator]);
+  assert.match(await answerOf(host, '/ready'), /"ready"/);
+  await untilReady(host);
+  assert.equal(await pidOf(host, 'berth-web'), web);
+  const again = await pidOf(host, 'berth-operator');
+  await host.run(['kill', '-9', web]);
+  await untilReady(host);
+  assert.equal(await pidOf(host, 'berth-operator'), again);
 
   // The command talks to it, and finds nothing to complain about in the host.
   const listed = await host.run(['node', `${project}/webhook/commands/preview/main.mjs`, 'list', '--json'], {

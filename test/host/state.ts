@@ -87,6 +87,7 @@ const ruleValues = [
 /** Accounts that a NixOS host with Berth has and Debian has not. */
 const accounts = [
   { name: 'berth', uid: 970, home: '/var/lib/berth' },
+  { name: 'berth-web', uid: 972, home: '/var/empty' },
   { name: 'berth-eval', uid: 971, home: '/var/empty' },
 ];
 

@@ -36,7 +36,9 @@ cat >"$folder/bin/udevadm" <<'EOF'
 for part in /sys/block/"$LOOP_NAME"/"$LOOP_NAME"p*; do
   [ -e "$part/dev" ] || continue
   node=/dev/${part##*/}
-  [ -e "$node" ] || mknod "$node" b "$(cut -d: -f1 <"$part/dev")" "$(cut -d: -f2 <"$part/dev")"
+  # Its number may be another after each change: others on this machine have partitions too.
+  rm -f "$node"
+  mknod "$node" b "$(cut -d: -f1 <"$part/dev")" "$(cut -d: -f2 <"$part/dev")"
   label=$(sgdisk --info="$(cat "$part/partition")" "/dev/$LOOP_NAME" | sed -n "s/^Partition name: '\(.*\)'/\1/p")
   ln -sfn "$node" "/dev/disk/by-partlabel/$label"
 done

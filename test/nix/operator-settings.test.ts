@@ -1,13 +1,13 @@
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { stringify } from 'smol-toml';
 import { repositoryRoot } from '../../scripts/nix/evaluation.ts';
-import { loadConfig } from '../../webhook/config.ts';
+import { loadConfig, loadWebConfig } from '../../webhook/config.ts';
 import { golden } from './golden.ts';
 
 /** The berth.toml that a host renders, read by the operator itself as systemd would start it. */
@@ -36,6 +36,20 @@ test('the operator starts with what the host renders and its credentials', () =>
   assert.equal(config.github.identity.kind, 'app');
   assert.equal(config.operator.socket, '/run/berth/operator.sock');
   assert.deepEqual(config.policy.repositories, ['acme/shop']);
+});
+
+test('the web starts with the same file and its own credential', () => {
+  const credentials = join(folder, 'web');
+  mkdirSync(credentials);
+  writeFileSync(join(credentials, 'github-webhook-secret'), '5f1c9a7be2d04486a3f0c2d1e8b7964f0a1b2c3d', {
+    mode: 0o400,
+  });
+  const file = join(folder, 'berth.toml');
+  writeFileSync(file, stringify(settings()));
+  const databaseUrl = /^Environment="DATABASE_URL=(.*)"$/m.exec(golden('units/berth-web.service'))?.[1];
+  const config = loadWebConfig({ file, env: { CREDENTIALS_DIRECTORY: credentials, DATABASE_URL: databaseUrl } });
+  assert.deepEqual(config.server, { host: '127.0.0.1', port: 3100 });
+  assert.equal(config.state.databaseUrl.reveal(), 'postgresql:///berth?host=/run/postgresql&user=berth_web');
 });
 
 /** As server-config/packages/checked-settings.nix runs it while a host is built. */

@@ -1,9 +1,13 @@
 import { strict as assert } from 'node:assert';
+import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import type { Client } from 'pg';
 import { openAppDatabases } from '../../webhook/adapters/postgres/app-databases.ts';
+import { openIntakeState } from '../../webhook/adapters/postgres/intake-state.ts';
+import { migrate } from '../../webhook/adapters/postgres/migrate.ts';
 import { APP_DATABASE_CONNECTIONS_MAX } from '../../webhook/core/limits.ts';
 import { parseDatabaseName } from '../../webhook/core/names.ts';
+import { parseRepositoryName } from '../../webhook/core/pull-request.ts';
 import { aLog } from '../support/a-gateway.ts';
 import { serverPrograms, startRenderedPostgres, type RenderedPostgres } from './support/rendered-postgres.ts';
 
@@ -70,7 +74,7 @@ function tenantTests(programs: string): void {
     const [user = ''] = tenants;
     assert.equal(await canConnect(postgres.tcp({ user, database: user, password: 'wrong' })), false);
     assert.equal(await canConnect(postgres.tcp({ user, database: user })), false);
-    for (const name of ['postgres', 'berth', 'berth_tenants']) {
+    for (const name of ['postgres', 'berth', 'berth_web', 'berth_tenants']) {
       assert.equal(
         await canConnect(postgres.tcp({ user: name, database: name, password: passwordOf(name) })),
         false,
@@ -153,6 +157,29 @@ function tenantTests(programs: string): void {
     });
     t.diagnostic(`${succeeded.length} of ${attempts.length} succeeded`);
     assert.deepEqual(succeeded, []);
+  });
+
+  test('the web hands in deliveries over the socket, and gets nowhere else', async () => {
+    await assert.rejects(openIntakeState(postgres.webUrl, aLog()), { code: 'STATE_UNAVAILABLE' });
+    await migrate(postgres.operatorUrl, aLog());
+    const web = await openIntakeState(postgres.webUrl, aLog());
+    try {
+      const key = { repositoryId: 1, subject: { kind: 'pull', number: 2 } } as const;
+      const repository = parseRepositoryName('acme/shop');
+      assert.ok(repository);
+      assert.equal(await web.intake.accept(randomUUID(), { key, repository, action: 'opened' }), 'accepted');
+    } finally {
+      await web.close();
+    }
+    for (const database of ['postgres', 'template1', tenants[0] ?? ''])
+      assert.equal(await canConnect(postgres.local({ user: 'berth_web', database })), false, database);
+    await usingClient(postgres.local({ user: 'berth_web', database: 'berth' }), async (client) => {
+      const refused = { code: '42501' };
+      await assert.rejects(client.query('select from berth.previews'), refused);
+      await assert.rejects(client.query('delete from berth.deliveries'), refused);
+      await assert.rejects(client.query('create temporary table t (a int)'), refused);
+      await assert.rejects(client.query('set role berth'), refused);
+    });
   });
 
   test('the operator can take a tenant away again, while it is connected', async () => {

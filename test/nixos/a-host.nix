@@ -59,10 +59,12 @@
     wantedBy = [ "multi-user.target" ];
     requiredBy = [
       "berth-operator.service"
+      "berth-web.service"
       "caddy.service"
     ];
     before = [
       "berth-operator.service"
+      "berth-web.service"
       "caddy.service"
     ];
     serviceConfig.Type = "oneshot";

@@ -8,7 +8,7 @@
 
     machine.start()
     machine.wait_for_unit("multi-user.target")
-    for unit in ["berth-tenant-rules", "berth-database-rules", "berth-hostd", "berth-operator", "caddy", "fail2ban", "sshd"]:
+    for unit in ["berth-tenant-rules", "berth-database-rules", "berth-hostd", "berth-operator", "berth-web", "caddy", "fail2ban", "sshd"]:
         machine.wait_for_unit(unit + ".service")
     machine.wait_for_open_port(3100)
     machine.wait_for_open_port(443)
@@ -39,9 +39,25 @@
 
     with subtest("the operator is nobody, and what it needs of root it has to ask for"):
         assert machine.succeed("systemctl show --property=User --value berth-operator").strip() == "berth"
+        assert machine.succeed("systemctl show --property=User --value berth-web").strip() == "berth-web"
+        machine.fail("sudo -u berth-web nc -U -z /run/berth/operator.sock")
+        machine.fail("sudo -u berth-web nc -U -z /run/berth-hostd/socket")
         machine.fail("sudo -u nobody nc -U -z /run/berth-hostd/socket")
         answer = machine.succeed("echo '{\"verb\":\"list-containers\"}' | sudo -u berth nc -U -N /run/berth-hostd/socket")
         assert json.loads(answer.splitlines()[-1])["result"] == [], answer
+
+    with subtest("the web hands in deliveries, and reads nothing"):
+        psql = "sudo -u berth-web psql --no-psqlrc --dbname=berth --username=berth_web --command="
+        machine.succeed(psql + "\"select from berth.accept_deliveries('{}', '{}', '{}', '{}', '{}', '{}', '{}')\"")
+        machine.fail(psql + "'select from berth.previews'")
+        machine.fail(psql + "'delete from berth.deliveries'")
+
+    with subtest("either of web and operator dies alone"):
+        machine.succeed("systemctl kill --signal=KILL berth-operator")
+        assert status("https://hooks.example.com/health") == "200"
+        machine.wait_for_unit("berth-operator.service")
+        machine.succeed("systemctl kill --signal=KILL berth-web")
+        machine.wait_for_open_port(3100)
 
     with subtest("passwords open nothing"):
         effective = machine.succeed("sshd -T")

@@ -14,8 +14,8 @@ in
       message = "berth.database.operatorRole is \"${cfg.operatorRole}\", the group of all previews: every preview would be the operator. Choose another name.";
     }
     {
-      assertion = !(lib.elem cfg.operatorRole [ "postgres" "template0" "template1" "public" ]);
-      message = "berth.database.operatorRole \"${cfg.operatorRole}\" is a name of PostgreSQL's own. Choose another.";
+      assertion = !(lib.elem cfg.operatorRole [ "postgres" "template0" "template1" "public" cfg.webRole ]);
+      message = "berth.database.operatorRole \"${cfg.operatorRole}\" is a name of PostgreSQL's own, or the web's. Choose another.";
     }
     {
       assertion = lib.all (user: !(user.ensureClauses.superuser or null == true)) postgres.ensureUsers;

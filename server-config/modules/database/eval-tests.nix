@@ -15,6 +15,7 @@ in
           # TYPE  DATABASE  USER  ADDRESS  METHOD
           local all postgres peer map=postgres
           local all berth peer map=berth
+          local berth berth_web peer map=berth_web
           local all all reject
           host sameuser +berth_tenants 10.100.0.0/16 scram-sha-256
           host all all 0.0.0.0/0 reject
@@ -90,6 +91,13 @@ in
       { berth.database.operatorRole = "postgres"; }
     ];
     refused = "is a name of PostgreSQL's own";
+  };
+  "an operator called as the web" = {
+    modules = [
+      on
+      { berth.database.operatorRole = "berth_web"; }
+    ];
+    refused = "or the web's";
   };
   "a superuser" = {
     modules = [

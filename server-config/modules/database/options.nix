@@ -2,6 +2,7 @@
 let
   inherit (lib) mkOption types;
   identifier = types.strMatching "[a-z][a-z0-9_]{0,30}";
+  systemUser = types.strMatching "[a-z][a-z0-9_-]{0,30}";
 in
 {
   options.berth.database = {
@@ -11,9 +12,21 @@ in
       description = "Role and database of the operator: holds its facts and its queue, and makes the tenants' databases.";
     };
     operatorUsers = mkOption {
-      type = types.listOf identifier;
+      type = types.listOf systemUser;
       default = [ ];
       description = "System users that may become the operator's role over the unix socket. The preview-operator module adds its own.";
+    };
+    webRole = mkOption {
+      type = identifier;
+      readOnly = true;
+      # webhook/adapters/postgres/migrations/0005-web-role.sql grants it what it may.
+      default = "berth_web";
+      description = "Role of the process that takes webhooks: it hands in deliveries, and can read, change and delete nothing.";
+    };
+    webUsers = mkOption {
+      type = types.listOf systemUser;
+      default = [ ];
+      description = "System users that may become that role over the unix socket. The preview-operator module adds its own.";
     };
     tenantsRole = mkOption {
       type = identifier;

@@ -1,5 +1,5 @@
 # Who may log in where (promise S11): a preview's role to the database of its own name, from a container, with its
-# password; the operator over the unix socket, by its system user; nobody else anywhere.
+# password; the operator and the web over the unix socket, each by its system user; nobody else anywhere.
 {
   config,
   lib,
@@ -9,11 +9,15 @@
 let
   cfg = config.berth.database;
   operator = cfg.operatorRole;
+  web = cfg.webRole;
+  # pg_ident.conf: which system users may become a role.
+  mayBecome = role: users: lib.concatMapStrings (user: "${role} ${user} ${role}\n") (lib.unique users);
 
   authentication = ''
     # TYPE  DATABASE  USER  ADDRESS  METHOD
     local all postgres peer map=postgres
     local all ${operator} peer map=${operator}
+    local ${operator} ${web} peer map=${web}
     local all all reject
     host sameuser +${cfg.tenantsRole} ${config.berth.containerRange} scram-sha-256
     host all all 0.0.0.0/0 reject
@@ -32,6 +36,8 @@ let
     GRANT ${cfg.tenantsRole} TO ${operator} WITH ADMIN OPTION;
     REVOKE ALL ON DATABASE postgres, template1, ${operator} FROM PUBLIC;
     GRANT CONNECT ON DATABASE postgres, template1 TO ${operator};
+    GRANT CONNECT ON DATABASE ${operator} TO ${web};
+    ALTER ROLE ${web} CONNECTION LIMIT 4;
     REVOKE ALL ON SCHEMA public FROM PUBLIC;
   '';
 in
@@ -51,9 +57,7 @@ in
     services.postgresql = {
       # NixOS's own default lets every system user and every loopback client try.
       authentication = lib.mkOverride 90 authentication;
-      identMap = lib.concatMapStrings (user: "${operator} ${user} ${operator}\n") (
-        lib.unique (cfg.operatorUsers ++ [ "root" ])
-      );
+      identMap = mayBecome operator (cfg.operatorUsers ++ [ "root" ]) + mayBecome web cfg.webUsers;
       ensureDatabases = [ operator ];
       ensureUsers = [
         {
@@ -64,6 +68,11 @@ in
             createdb = true;
             createrole = true;
           };
+        }
+        # What it may is the operator's to say, which makes the functions that it calls.
+        {
+          name = web;
+          ensureClauses.login = true;
         }
       ];
     };

@@ -4,7 +4,7 @@ let
   inherit (config.berth) domain webhookHost dashboardHost;
   cfg = config.berth.ingress;
   operator = config.berth.previewOperator;
-  upstream = "${operator.listen}:${toString operator.port}";
+  upstream = import ../../lib/host-port.nix operator.listen operator.port;
   logs = config.services.caddy.logDir;
   files = cfg.certificateFiles;
 
@@ -13,7 +13,7 @@ let
     client_ip_headers Cf-Connecting-Ip
   '';
 
-  # Only these two paths of the operator exist outside (threat model B1).
+  # Only these two paths of the web exist outside (threat model B1).
   webhook = ''
     https://${webhookHost} {
       import control_tls

@@ -10,7 +10,8 @@ let
   ];
   ports = {
     "the node exporter" = cfg.nodeExporterPort;
-    "the operator" = config.berth.previewOperator.port;
+    "the web" = config.berth.previewOperator.port;
+    "the operator" = config.berth.previewOperator.metricsPort;
   }
   // lib.optionalAttrs features.prometheus { Prometheus = cfg.prometheus.port; }
   // lib.optionalAttrs features.grafana { Grafana = cfg.grafana.port; }

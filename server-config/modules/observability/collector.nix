@@ -13,6 +13,7 @@ let
   toLoki = features.loki;
   hasKey = cfg.otlp.authorizationFile != null;
 
+  hostPort = import ../../lib/host-port.nix;
   scrape = name: target: {
     job_name = name;
     scrape_interval = "30s";
@@ -42,9 +43,10 @@ in
           prometheus.config.scrape_configs = [
             (scrape "node" "127.0.0.1:${toString cfg.nodeExporterPort}")
           ]
-          ++ lib.optional features.previewOperator (
-            scrape "berth" "${previewOperator.listen}:${toString previewOperator.port}"
-          );
+          ++ lib.optionals features.previewOperator [
+            (scrape "berth" (hostPort previewOperator.listen previewOperator.metricsPort))
+            (scrape "berth-web" (hostPort previewOperator.listen previewOperator.port))
+          ];
         };
         processors = {
           # First in each pipeline: a collector that is killed for its memory loses more than one that refuses.

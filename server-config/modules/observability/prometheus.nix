@@ -7,6 +7,7 @@ let
     job_name = name;
     static_configs = [ { targets = [ target ]; } ];
   };
+  hostPort = import ../../lib/host-port.nix;
   alert = name: expr: for: summary: {
     alert = name;
     inherit expr for;
@@ -26,7 +27,8 @@ let
   ]
   ++ lib.optionals features.previewOperator [
     (alert "OperatorDown" ''up{job="berth"} == 0'' "2m" "The operator does not answer.")
-    (alert "JobsFailing" ''berth_jobs{state="failing"} > 0'' "30m" "{{ $value }} jobs have been failing for half an hour.")
+    (alert "WebDown" ''up{job="berth-web"} == 0'' "2m" "Nobody takes GitHub's webhooks.")
+    (alert "JobsWaiting" ''berth_jobs{state="waiting"} > 0'' "30m" "For half an hour jobs have been waiting, now {{ $value }}.")
   ]
   ++ lib.optional features.backup (
     alert "BackupStale"
@@ -46,9 +48,10 @@ in
       scrapeConfigs = [
         (job "node" "127.0.0.1:${toString cfg.nodeExporterPort}")
       ]
-      ++ lib.optional features.previewOperator (
-        job "berth" "${previewOperator.listen}:${toString previewOperator.port}"
-      );
+      ++ lib.optionals features.previewOperator [
+        (job "berth" (hostPort previewOperator.listen previewOperator.metricsPort))
+        (job "berth-web" (hostPort previewOperator.listen previewOperator.port))
+      ];
       rules = [
         (builtins.toJSON {
           groups = [

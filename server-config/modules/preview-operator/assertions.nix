@@ -44,6 +44,14 @@ in
       message = "berth.previewOperator.credentials.database-url is set although berth.features.database makes one here. Remove one of the two.";
     }
     {
+      assertion = credentials.database-url != null -> credentials.web-database-url != null;
+      message = "berth.previewOperator.credentials.web-database-url is not set: the web must not have the operator's database-url. Give it a URL of its own, with a role that is a member of berth_web.";
+    }
+    {
+      assertion = !(config.berth.features.database && credentials.web-database-url != null);
+      message = "berth.previewOperator.credentials.web-database-url is set although berth.features.database lets the web in by itself. Remove one of the two.";
+    }
+    {
       assertion = settings.gateway.kind or "builtin" == "caddy" -> config.berth.features.previewContainers;
       message = "The operator leaves routes to Caddy, which needs berth-hostd: set berth.features.previewContainers beside berth.features.ingress.";
     }

@@ -9,6 +9,8 @@
     ./settings.nix
     ./users.nix
     ./operator.nix
+    ./web.nix
+    ./metrics.nix
     ./hostd.nix
   ];
 }

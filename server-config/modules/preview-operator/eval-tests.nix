@@ -23,6 +23,11 @@ let
       };
     };
   };
+  elsewhere.berth = {
+    features.database = lib.mkForce false;
+    previewOperator.credentials.database-url = "/var/secrets/db";
+    previewOperator.credentials.web-database-url = "/var/secrets/web-db";
+  };
 in
 {
   "berth.toml says what the other options say" = {
@@ -104,6 +109,93 @@ in
       "who may become the operator's role" = {
         actual = config.services.postgresql.identMap;
         contains = "berth berth berth";
+      };
+    };
+  };
+
+  "the web has the webhook's secret and no other key, writes nothing, and calls nobody" = {
+    modules = [ on ];
+    shows = config: {
+      unit = {
+        actual = config.systemd.units."berth-web.service".text;
+        contains = [
+          "--only web"
+          "User=berth-web"
+          "LoadCredential=github-webhook-secret:/var/secrets/webhook"
+          "DATABASE_URL=postgresql:///berth?host=/run/postgresql&user=berth_web"
+          "ProtectSystem=strict"
+          "CapabilityBoundingSet=\n"
+          "IPAddressDeny=any"
+          "IPAddressAllow=localhost"
+        ];
+        lacks = [
+          "github-app-private-key"
+          "github-token"
+          "repository-secrets"
+          "ReadWritePaths"
+          "StateDirectory"
+          "RuntimeDirectory"
+          "SupplementaryGroups"
+          "AF_NETLINK"
+        ];
+      };
+      "who may become the web's role" = {
+        actual = config.services.postgresql.identMap;
+        contains = "berth_web berth-web berth_web";
+        lacks = "berth berth-web";
+      };
+      "it is in no other group" = {
+        actual = config.users.users.berth-web.extraGroups;
+        equals = [ ];
+      };
+    };
+  };
+
+  "with a database elsewhere each of the two has a URL of its own" = {
+    modules = [
+      on
+      elsewhere
+    ];
+    shows = config: {
+      web = {
+        actual = config.systemd.units."berth-web.service".text;
+        contains = "LoadCredential=database-url:/var/secrets/web-db";
+        lacks = [
+          ":/var/secrets/db"
+          "DATABASE_URL"
+        ];
+      };
+      operator = {
+        actual = config.systemd.units."berth-operator.service".text;
+        contains = "LoadCredential=database-url:/var/secrets/db";
+        lacks = "web-db";
+      };
+    };
+  };
+
+  "the operator's metrics are on loopback, passed on to its socket" = {
+    modules = [
+      on
+      {
+        berth.features.observability = true;
+        berth.previewOperator.listen = "::1";
+      }
+    ];
+    shows = config: {
+      socket = {
+        actual = config.systemd.units."berth-metrics.socket".text;
+        contains = "ListenStream=[::1]:3101";
+      };
+      service = {
+        actual = config.systemd.units."berth-metrics.service".text;
+        contains = [
+          "systemd-socket-proxyd --exit-idle-time=5min /run/berth/metrics.sock"
+          "PrivateNetwork=true"
+        ];
+      };
+      "the operator itself opens no port" = {
+        actual = config.systemd.units."berth-operator.service".text;
+        contains = "--only reconciler";
       };
     };
   };
@@ -233,6 +325,21 @@ in
       { berth.previewOperator.credentials.database-url = "/var/secrets/db"; }
     ];
     refused = "database-url is set although";
+  };
+  "the operator's database-url and none for the web" = {
+    modules = [
+      on
+      elsewhere
+      { berth.previewOperator.credentials.web-database-url = lib.mkForce null; }
+    ];
+    refused = "the web must not have the operator's database-url";
+  };
+  "a URL for the web beside a database of this host" = {
+    modules = [
+      on
+      { berth.previewOperator.credentials.web-database-url = "/var/secrets/web-db"; }
+    ];
+    refused = "web-database-url is set although";
   };
   "ranges that overlap" = {
     modules = [

@@ -1,4 +1,5 @@
-# The operator: takes the webhooks and decides. It has no privileges; what needs root it asks of berth-hostd.
+# The operator: decides and acts. It has no privileges; what needs root it asks of berth-hostd. It listens on unix sockets,
+# and, where there is no Caddy, as the previews' gateway on loopback.
 {
   config,
   lib,
@@ -7,7 +8,7 @@
 }:
 let
   cfg = config.berth.previewOperator;
-  given = lib.filterAttrs (_: file: file != null) cfg.credentials;
+  given = lib.filterAttrs (_: file: file != null) (removeAttrs cfg.credentials [ "web-database-url" ]);
   ownDatabase = config.berth.features.database;
 in
 {
@@ -43,7 +44,7 @@ in
         DATABASE_URL = "postgresql:///${config.berth.database.operatorRole}?host=/run/postgresql&user=${config.berth.database.operatorRole}";
       };
       serviceConfig = import ../../lib/sandbox.nix // {
-        ExecStart = lib.getExe cfg.package;
+        ExecStart = "${lib.getExe cfg.package} --only reconciler";
         User = cfg.user;
         Group = cfg.user;
         StateDirectory = "berth";

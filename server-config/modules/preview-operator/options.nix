@@ -17,12 +17,17 @@ in
         "::1"
       ];
       default = "127.0.0.1";
-      description = "Loopback address at which the operator serves the webhook, health and metrics. Caddy stands in front of it.";
+      description = "Loopback address at which the web serves the webhook, health and its metrics. Caddy stands in front of it.";
     };
     port = mkOption {
       type = types.port;
       default = 3100;
       description = "Its port.";
+    };
+    metricsPort = mkOption {
+      type = types.port;
+      default = 3101;
+      description = "Port at the same address for the operator's own metrics, where features.observability is on.";
     };
 
     user = mkOption {
@@ -31,11 +36,17 @@ in
       readOnly = true;
       description = "The system user and group that the operator runs as. It has no privileges; what needs root it asks of berth-hostd.";
     };
+    webUser = mkOption {
+      type = types.str;
+      default = "berth-web";
+      readOnly = true;
+      description = "The system user and group of the web, which the Internet reaches. It has the webhook's secrets and may hand in deliveries.";
+    };
     userId = mkOption {
       type = types.ints.between 400 999;
       # Fixed, because berth-hostd is told whose requests it takes before anybody could look the name up.
       default = 870;
-      description = "Numeric id of that user and of its group.";
+      description = "Numeric id of the operator's user and of its group.";
     };
 
     githubApp = {
@@ -69,13 +80,14 @@ in
               github-token = "File with a personal access token, where there is no GitHub App.";
               github-app-private-key = "File with the private key of the GitHub App, PEM.";
               database-url = "File with the URL of a PostgreSQL elsewhere, where features.database is off.";
+              web-database-url = "File with the URL of the same database for the web: a role that is a member of berth_web and of nothing else.";
               repository-secrets = "TOML file with the values of the apps' secrets.";
             };
       };
       default = { };
       description = ''
         Files on the host (outside the Nix store, readable by root alone) that reach the operator as systemd
-        credentials. The `secrets` module can put them there.
+        credentials; of these the web gets the webhook's secrets and `web-database-url`. The `secrets` module can put them there.
       '';
     };
 

@@ -12,6 +12,12 @@ in
       description = "Berth's operator";
     };
     users.groups.${cfg.user}.gid = cfg.userId;
+    users.users.${cfg.webUser} = {
+      isSystemUser = true;
+      group = cfg.webUser;
+      description = "Berth's web";
+    };
+    users.groups.${cfg.webUser} = { };
 
     # It builds the previews' closures.
     berth.hardening.nixUsers = [ cfg.user ];
@@ -20,6 +26,7 @@ in
       "flakes"
     ];
     berth.database.operatorUsers = [ cfg.user ];
+    berth.database.webUsers = [ cfg.webUser ];
 
     # `preview`, `agent`, `fleet` and `hostctl` for whoever is on the host.
     environment.systemPackages = [ cfg.package ];

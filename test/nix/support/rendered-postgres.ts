@@ -21,6 +21,8 @@ export interface RenderedPostgres extends AsyncDisposable {
   local(login: { user: string; database: string }): Client;
   /** As the operator connects: over the unix socket, as its own role. */
   readonly operatorUrl: string;
+  /** As the web connects, likewise. */
+  readonly webUrl: string;
   /** The server's log so far. */
   log(): string;
 }
@@ -63,7 +65,8 @@ export async function startRenderedPostgres(programs: string): Promise<RenderedP
     const preparing = await start(server, 'local all all trust\n', '');
     await prepare(local({ user: 'postgres', database: 'postgres' }));
     await stop(preparing);
-    const ident = `${golden('postgresql/pg_ident.conf')}berth ${userInfo().username} berth\n`;
+    const { username } = userInfo();
+    const ident = `${golden('postgresql/pg_ident.conf')}berth ${username} berth\nberth_web ${username} berth_web\n`;
     const running = await start(
       server,
       golden('postgresql/pg_hba.conf').replaceAll('10.100.0.0/16', containerRange),
@@ -72,6 +75,7 @@ export async function startRenderedPostgres(programs: string): Promise<RenderedP
     return {
       version,
       operatorUrl: `postgresql:///berth?host=${sockets}&port=${port}&user=berth`,
+      webUrl: `postgresql:///berth?host=${sockets}&port=${port}&user=berth_web`,
       local,
       tcp: ({ from = insideTheRange, ...login }) =>
         new Client({ ...login, host: '127.0.0.1', port, stream: () => socketFrom(from) }),
@@ -137,12 +141,13 @@ function configurationText(server: Server): string {
     .join('');
 }
 
-/** The role and the database that NixOS makes from ensureUsers and ensureDatabases, then our own rules, twice. */
+/** The roles and the database that NixOS makes from ensureUsers and ensureDatabases, then our own rules, twice. */
 async function prepare(superuser: Client): Promise<void> {
   await superuser.connect();
   try {
     await superuser.query('CREATE ROLE berth LOGIN CREATEDB CREATEROLE');
     await superuser.query('CREATE DATABASE berth OWNER berth');
+    await superuser.query('CREATE ROLE berth_web LOGIN');
     for (const _ of [1, 2]) await superuser.query(golden('postgresql/rules.sql'));
   } finally {
     await superuser.end();

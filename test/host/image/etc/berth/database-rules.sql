@@ -1,9 +1,10 @@
--- As server-config/modules/database has it: the operator's role and database, and the tenants' group. Every line may run twice.
+-- As server-config/modules/database has it: the roles of the operator and the web, the database, and the tenants' group. Every line may run twice.
 DO $$
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'berth_tenants') THEN
     CREATE ROLE berth_tenants NOLOGIN;
     CREATE ROLE berth LOGIN CREATEDB CREATEROLE;
+    CREATE ROLE berth_web LOGIN;
   END IF;
 END
 $$;
@@ -11,4 +12,5 @@ SELECT 'CREATE DATABASE berth OWNER berth' WHERE NOT EXISTS (SELECT FROM pg_data
 GRANT berth_tenants TO berth WITH ADMIN OPTION;
 REVOKE ALL ON DATABASE postgres, template1, berth FROM PUBLIC;
 GRANT CONNECT ON DATABASE postgres, template1 TO berth;
+GRANT CONNECT ON DATABASE berth TO berth_web;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
