@@ -32,6 +32,7 @@ import type {
 import type { DatabaseName, HostLabel, InstanceName, Slug } from './core/names.ts';
 import type { ObservedSubject, PreviewKey, PullRequestEvent, RepositoryName, Revision } from './core/pull-request.ts';
 import type { Policy } from './core/policy.ts';
+import type { PreviewMeta } from './core/preview-config.ts';
 import type { Report, ReportRecord } from './core/report.ts';
 import type { SlotAddresses } from './core/slots.ts';
 
@@ -268,6 +269,8 @@ export interface Runtime {
   addressesOf(slot: number): SlotAddresses;
   /** How an app inside the instance reaches the copy of its repository that Sources.place made. */
   repositoryUrlOf(name: InstanceName): string;
+  /** Evaluates a preview-config.nix, or returns at once what it said before. Throws CONFIG_REFUSED, EVAL_TIMEOUT, EVAL_MEMORY, META_INVALID. */
+  readConfig(config: string, signal: AbortSignal): Promise<PreviewMeta>;
   /** Builds what the manifest asks for, or returns at once what was built before. Null where the runtime needs nothing. */
   buildSystem(manifest: AppManifest, signal: AbortSignal): Promise<string | null>;
   /** Makes room for the instance and returns the directory where Sources.place is to put its files. */

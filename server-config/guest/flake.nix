@@ -12,6 +12,27 @@
         "aarch64-linux"
       ];
       toplevelOf = guest: guest.config.system.build.toplevel;
+      # preview-config.nix lies beside this file only in the copy that is evaluated.
+      ownSystem =
+        system:
+        import (nixpkgs + "/nixos/lib/eval-config.nix") {
+          inherit system;
+          modules = [
+            ./base.nix
+            ./own-system.nix
+            ./preview-config.nix
+          ];
+        };
+      evaluationFor =
+        system:
+        let
+          guest = ownSystem system;
+        in
+        {
+          meta = guest.config.system.build.previewMeta;
+          units = builtins.attrNames guest.config.systemd.services;
+          drv = (toplevelOf guest).drvPath;
+        };
       packagesFor = system: {
         # The operator builds from a copy of this folder in which manifest.json is the app's.
         system = toplevelOf (
@@ -25,5 +46,7 @@
     in
     {
       packages = nixpkgs.lib.genAttrs systems packagesFor;
+      # What the operator asks of an app's own system (webhook/core/preview-config.ts).
+      evaluation = nixpkgs.lib.genAttrs systems evaluationFor;
     };
 }

@@ -121,7 +121,10 @@ let
   names = map unitOf manifest.services;
 in
 {
-  imports = [ ./manifest-options.nix ];
+  imports = [
+    ./manifest-options.nix
+    ./app-user.nix
+  ];
 
   config = {
     assertions = [
@@ -130,15 +133,6 @@ in
         message = "preview.toml: services: every name may stand once.";
       }
     ];
-
-    users.groups.preview.gid = 1000;
-    # The host gives the source tree to this number before the container has ever run, so it may not change.
-    users.users.preview = {
-      isNormalUser = true;
-      uid = 1000;
-      group = "preview";
-      home = "/home/preview";
-    };
 
     systemd.services =
       lib.listToAttrs (map (service: lib.nameValuePair (unitOf service) (serviceUnit service)) manifest.services)

@@ -294,6 +294,9 @@ function runtime({ host, faults, clock, random, pool }: Shared, process: Simulat
     list: () => faults.read(process, () => [...host.instances.keys()].map(observed).filter((each) => each !== null)),
     addressesOf: (slot) => addressesOf(pool, slot),
     repositoryUrlOf: (name) => `file:///${name}`,
+    readConfig: async () => {
+      throw new OperatorError('CONFIG_REFUSED', 'Nothing is evaluated here.');
+    },
     buildSystem: async () => null,
     ensureDirectory: (name) =>
       faults.effect(process, 'runtime.ensureDirectory', () => {

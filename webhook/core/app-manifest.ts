@@ -45,7 +45,8 @@ const route = z
   })
   .describe('Sends requests below a path to the service on a port.');
 
-const routes = z
+/** Routes of one host name. */
+export const routes = z
   .array(route)
   .min(1)
   .max(32)
@@ -80,6 +81,12 @@ const extraHost = z
     routes: routes.describe('Its routes, like those at the top level.'),
   })
   .describe('A further host name of the preview, with routes of its own.');
+
+export const extraHosts = z
+  .array(extraHost)
+  .max(4)
+  .refine((all) => new Set(all.map((each) => each.prefix)).size === all.length, 'every prefix may stand once')
+  .default([]);
 
 /** Names that the runtime, the loader or our own contract own. LD_* and the like would change programs that are not the app. */
 const OWN_NAMES = new Set([
@@ -125,6 +132,17 @@ const seconds = (fallbackMs: number, maxMs: number) =>
     .max(maxMs / 1_000)
     .default(fallbackMs / 1_000);
 
+export const secretNames = z
+  .array(
+    z
+      .string()
+      .regex(/^[A-Z][A-Z0-9_]{0,63}$/, 'must be upper-case letters, digits and underscores')
+      .refine(isEnvironmentName, 'is not a name that an app may set'),
+  )
+  .max(64)
+  .refine((all) => new Set(all).size === all.length, 'every name may stand once')
+  .default([]);
+
 export const appManifestSchema = z
   .strictObject({
     packages: z
@@ -154,12 +172,7 @@ export const appManifestSchema = z
       )
       .describe('The processes of the app.'),
     routes: routes.optional().describe('Without routes, all requests go to the first service that has a port.'),
-    extraHosts: z
-      .array(extraHost)
-      .max(4)
-      .refine((all) => new Set(all.map((each) => each.prefix)).size === all.length, 'every prefix may stand once')
-      .default([])
-      .describe('Further host names, for an app that tells its parts apart by name.'),
+    extraHosts: extraHosts.describe('Further host names, for an app that tells its parts apart by name.'),
     database: z
       .enum(['host', 'container', 'none'])
       .default('none')
@@ -181,19 +194,9 @@ export const appManifestSchema = z
       .optional()
       .describe('When the app counts as up.'),
     environment: environment.default({}),
-    secrets: z
-      .array(
-        z
-          .string()
-          .regex(/^[A-Z][A-Z0-9_]{0,63}$/, 'must be upper-case letters, digits and underscores')
-          .refine(isEnvironmentName, 'is not a name that an app may set'),
-      )
-      .max(64)
-      .refine((all) => new Set(all).size === all.length, 'every name may stand once')
-      .default([])
-      .describe(
-        'Secrets by name. The operator decides which names a repository gets; a stranger’s pull request gets none.',
-      ),
+    secrets: secretNames.describe(
+      'Secrets by name. The operator decides which names a repository gets; a stranger’s pull request gets none.',
+    ),
     limits: z
       .strictObject({
         memoryMiB: z.int().min(64).max(65_536).default(1_024).describe('Memory of the whole preview.'),
@@ -233,8 +236,15 @@ type ParsedManifest = z.infer<typeof appManifestSchema>;
 export type Route = z.infer<typeof route>;
 export type Command = z.infer<typeof command>;
 
-/** A manifest with every default filled in; `routes` always stands. */
-export type AppManifest = Omit<ParsedManifest, 'routes'> & { routes: Route[] };
+/** A system that the repository describes itself, in a preview-config.nix: its text, and the units of it that hold the app. */
+export interface OwnSystem {
+  readonly config: string;
+  readonly setupService: string;
+  readonly appServices: readonly string[];
+}
+
+/** A manifest with every default filled in; `routes` always stands. With an own system, `services` says no more than which ports there are. */
+export type AppManifest = Omit<ParsedManifest, 'routes'> & { routes: Route[]; ownSystem?: OwnSystem };
 
 export type ManifestResult = { ok: true; manifest: AppManifest } | { ok: false; problems: string[] };
 

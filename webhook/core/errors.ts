@@ -69,6 +69,26 @@ export const ERROR_CODES = {
     retry: 'on-new-input',
     hint: 'Add a preview.toml to the root of the repository; docs/guides/add-your-app.md has examples.',
   },
+  CONFIG_REFUSED: {
+    summary: 'preview-config.nix asks for something that we do not evaluate or build, or it is not valid Nix.',
+    retry: 'on-new-input',
+    hint: 'The message names the class of what was refused; this section says what each means.',
+  },
+  EVAL_TIMEOUT: {
+    summary: 'The evaluation of preview-config.nix did not end in its time.',
+    retry: 'on-new-input',
+    hint: 'Simplify the expression; a whole NixOS system takes ten to twenty seconds.',
+  },
+  EVAL_MEMORY: {
+    summary: 'The evaluation of preview-config.nix took more memory than it may.',
+    retry: 'on-new-input',
+    hint: 'Simplify the expression; a whole NixOS system takes less than a gigabyte.',
+  },
+  META_INVALID: {
+    summary: 'system.build.previewMeta of preview-config.nix does not say what it should.',
+    retry: 'on-new-input',
+    hint: 'Correct what the pointer names; docs/reference/app-manifest.md shows the fields.',
+  },
   SECRET_NOT_ALLOWED: {
     summary: 'preview.toml asks for a secret that this repository has not been given.',
     retry: 'on-new-input',

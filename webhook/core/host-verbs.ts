@@ -4,6 +4,7 @@
  * of those from a container's name.
  */
 import { z } from 'zod';
+import { MANIFEST_MAX_BYTES } from './limits.ts';
 import { isEnvironmentName } from './app-manifest.ts';
 import type { ErrorCode } from './errors.ts';
 import { parseInstanceName, type InstanceName } from './names.ts';
@@ -44,6 +45,12 @@ const limits = z.strictObject({
 });
 export type ContainerLimits = z.infer<typeof limits>;
 
+const unit = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/);
+
+/** The services of the guest that hold the app, where they are not called as server-config/guest/manifest.nix does. */
+const guestUnits = z.strictObject({ setup: unit, apps: z.array(unit).max(16) });
+export type GuestUnits = z.infer<typeof guestUnits>;
+
 /** Units of the guest that hold the app (server-config/guest/README.md). */
 const guestUnit = z.union([z.literal('setup-preview.service'), z.literal('preview.target')]);
 
@@ -51,7 +58,16 @@ export const hostRequestSchema = z.discriminatedUnion('verb', [
   z.strictObject({ verb: z.literal('list-containers') }),
   z.strictObject({ verb: z.literal('observe-container'), name }),
   /** Made, with the staged files of that name in its root; not started. */
-  z.strictObject({ verb: z.literal('create-container'), name, system: storePath, environment, limits }),
+  z.strictObject({
+    verb: z.literal('create-container'),
+    name,
+    system: storePath,
+    environment,
+    limits,
+    units: guestUnits.nullable(),
+  }),
+  /** The answer of a preview-config.nix, evaluated by a user of its own without files, network or powers (core/preview-config.ts). */
+  z.strictObject({ verb: z.literal('evaluate-config'), config: z.string().max(MANIFEST_MAX_BYTES) }),
   /** Up and ready, its network rules in place before its link is. */
   z.strictObject({ verb: z.literal('start-container'), name }),
   z.strictObject({ verb: z.literal('stop-container'), name }),
@@ -104,6 +120,7 @@ export interface HostResults {
   'list-containers': ContainerState[];
   'observe-container': ContainerState | null;
   'create-container': null;
+  'evaluate-config': { readonly json: string };
   'start-container': null;
   'stop-container': null;
   'remove-container': null;

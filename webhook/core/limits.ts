@@ -45,6 +45,15 @@ export const LOG_FILE_MAX_BYTES = 4 * 1024 * 1024;
 /** Manifest size: hundreds of times what a real one has. */
 export const MANIFEST_MAX_BYTES = 64 * 1024;
 
+/** Answer of an evaluated preview-config.nix: 64 kB of metadata and the names of a few hundred units. */
+export const EVALUATION_ANSWER_MAX_BYTES = 256 * 1024;
+
+/** A whole NixOS system evaluates in ten to twenty seconds on a small server; in twice that on a busy one. */
+export const EVALUATION_TIMEOUT_MS = 60_000;
+
+/** And in less than a gigabyte (measured with nixpkgs of 2026: docs/reference/host-evaluation.md). */
+export const EVALUATION_MEMORY_MIB = 2_048;
+
 /** Where the manifest does not say. npm ci and a build of a middling app on a busy host. */
 export const SETUP_TIMEOUT_DEFAULT_MS = 10 * 60_000;
 export const SETUP_TIMEOUT_MAX_MS = 60 * 60_000;

@@ -8,7 +8,7 @@ import { OperatorError } from '../core/errors.ts';
 import { environmentFileText } from '../core/environment.ts';
 import type { ContainerState, HostRequest } from '../core/host-verbs.ts';
 import { parseInstanceName, type InstanceName } from '../core/names.ts';
-import { confLines, limitsFromConf, unitSettings } from './definition.ts';
+import { confLines, limitsFromConf, unitsFromConf, unitSettings } from './definition.ts';
 import { must, mustPipe, run } from './programs.ts';
 import { containerStates } from './states.ts';
 import {
@@ -56,7 +56,7 @@ export async function createContainer(settings: HostSettings, request: CreateReq
     ]);
     await fillRoot(settings, place, request.environment);
     // Last: a container whose conf lacks our lines was cut off while it was made, and is never started.
-    await appendFile(place.conf, confLines(place, request.limits));
+    await appendFile(place.conf, confLines(place, request.limits, request.units));
   } catch (error) {
     await removeContainer(settings, place.name);
     throw error;
@@ -168,7 +168,7 @@ export async function observeContainer(settings: HostSettings, name: InstanceNam
   const [conf, root, profile] = await Promise.all([place.conf, place.root, place.profile].map(exists));
   if (conf === false && root === false && profile === false) return null;
   const isWhole = conf === true && root === true && profile === true;
-  if (!isWhole || limitsFromConf(await readFile(place.conf, 'utf8')) === null)
-    return { name, state: 'leftovers', restarts: 0, units: [] };
-  return containerStates(place);
+  const text = isWhole ? await readFile(place.conf, 'utf8') : '';
+  if (limitsFromConf(text) === null) return { name, state: 'leftovers', restarts: 0, units: [] };
+  return containerStates(place, unitsFromConf(text).apps);
 }

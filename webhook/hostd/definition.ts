@@ -1,5 +1,5 @@
 /** The text that makes a container ours: what is appended to its conf file, and the settings of its unit. Pure; golden-tested. */
-import type { ContainerLimits } from '../core/host-verbs.ts';
+import type { ContainerLimits, GuestUnits } from '../core/host-verbs.ts';
 import { uidsPerContainer, type ContainerPlace } from './settings.ts';
 
 /**
@@ -43,12 +43,17 @@ export function nspawnFlags(place: Pick<ContainerPlace, 'uid'>): string[] {
 }
 
 /** Lines for the conf file, after the six that nixos-container writes. The limits are there to outlive a reboot; systemd ignores them. */
-export function confLines(place: Pick<ContainerPlace, 'uid'>, limits: ContainerLimits): string {
+export function confLines(
+  place: Pick<ContainerPlace, 'uid'>,
+  limits: ContainerLimits,
+  units: GuestUnits | null,
+): string {
   return [
     `EXTRA_NSPAWN_FLAGS="${nspawnFlags(place).join(' ')}"`,
     `BERTH_MEMORY_MIB=${limits.memoryMiB}`,
     `BERTH_CPU_PERCENT=${limits.cpuPercent}`,
     `BERTH_TASKS=${limits.tasks}`,
+    ...(units === null ? [] : [`BERTH_SETUP=${units.setup}`, `BERTH_APPS="${units.apps.join(' ')}"`]),
     '',
   ].join('\n');
 }
@@ -60,6 +65,15 @@ export function limitsFromConf(text: string): ContainerLimits | null {
   );
   if (memoryMiB === undefined || cpuPercent === undefined || tasks === undefined) return null;
   return [memoryMiB, cpuPercent, tasks].every(Number.isInteger) ? { memoryMiB, cpuPercent, tasks } : null;
+}
+
+/** The units of the app as systemctl and journalctl take them: those of server-config/guest/manifest.nix, or those that the conf file names. */
+export function unitsFromConf(text: string): { setup: string; apps: readonly string[] } {
+  const setup = /^BERTH_SETUP=([a-z][a-z0-9-]*)$/m.exec(text)?.[1];
+  const apps = /^BERTH_APPS="([a-z0-9 -]*)"$/m.exec(text)?.[1];
+  if (setup === undefined || apps === undefined) return { setup: 'setup-preview.service', apps: ['app-*.service'] };
+  const names = apps.split(' ').filter((name) => name !== '');
+  return { setup: `${setup}.service`, apps: names.map((name) => `${name}.service`) };
 }
 
 /** The guest's own systemd, journal and bus run beside the app and count as tasks of the container. */

@@ -2,8 +2,12 @@
  * What is done inside a running guest, always by the guest's own systemd over its bus, never with nsenter: a process that hostd put inside
  * would lack the guest's limits, its system-call filter and its bar on new privileges.
  */
+import { readFile } from 'node:fs/promises';
 import type { HostRequest } from '../core/host-verbs.ts';
+import type { InstanceName } from '../core/names.ts';
+import { unitsFromConf } from './definition.ts';
 import { eachLine, run } from './programs.ts';
+import { placeOf, type HostSettings } from './settings.ts';
 
 type StartUnit = Extract<HostRequest, { verb: 'start-unit' }>;
 type ReadJournal = Extract<HostRequest, { verb: 'read-journal' }>;
@@ -11,16 +15,27 @@ type ReadJournal = Extract<HostRequest, { verb: 'read-journal' }>;
 /** The longest setup that a manifest may ask for is an hour; the caller's own limit comes first. */
 const unitTimeoutMs = 61 * 60_000;
 
+/** The app's units in this container, by its conf file, which is the host's. */
+async function unitsOf(settings: HostSettings, name: InstanceName): Promise<ReturnType<typeof unitsFromConf>> {
+  return unitsFromConf(await readFile(placeOf(settings, name).conf, 'utf8').catch(() => ''));
+}
+
 /** Starts a unit and waits for its job. When the caller goes away the unit is ended. */
-export async function startUnit(request: StartUnit, signal: AbortSignal): Promise<{ ok: boolean }> {
+export async function startUnit(
+  settings: HostSettings,
+  request: StartUnit,
+  signal: AbortSignal,
+): Promise<{ ok: boolean }> {
+  const { setup } = await unitsOf(settings, request.name);
+  const unit = request.unit === 'setup-preview.service' ? setup : request.unit;
   try {
-    const started = await run(['systemctl', '-M', request.name, 'start', request.unit], {
+    const started = await run(['systemctl', '-M', request.name, 'start', unit], {
       signal,
       timeoutMs: unitTimeoutMs,
     });
     return { ok: started.status === 0 };
   } catch (error) {
-    await run(['systemctl', '-M', request.name, 'stop', request.unit]);
+    await run(['systemctl', '-M', request.name, 'stop', unit]);
     throw error;
   }
 }
@@ -33,13 +48,13 @@ const lineMaxLength = 64 * 1024;
  * open those.
  */
 export async function readJournal(
+  settings: HostSettings,
   request: ReadJournal,
-  signal: AbortSignal,
-  onLine: (line: string) => void,
+  { signal, onLine }: { signal: AbortSignal; onLine: (line: string) => void },
 ): Promise<null> {
+  const units = await unitsOf(settings, request.name);
   const query = [
-    '--unit=setup-preview.service',
-    '--unit=app-*.service',
+    ...[units.setup, ...units.apps].map((unit) => `--unit=${unit}`),
     `--lines=${request.tailLines}`,
     '--output=json',
     '--output-fields=MESSAGE,_SYSTEMD_UNIT,UNIT',

@@ -12,6 +12,7 @@ import {
   stopContainer,
 } from './containers.ts';
 import { adaptCaddyfile, loadRoutes } from './caddy.ts';
+import { evaluateConfig } from './evaluation.ts';
 import { readJournal, startUnit } from './guest.ts';
 import { openNetwork, type Network } from './network.ts';
 import { serve, type Perform } from './server.ts';
@@ -20,6 +21,7 @@ import { settingsFrom, type HostSettings } from './settings.ts';
 const settings = settingsFrom(process.argv.slice(2));
 const network = await openNetwork(settings);
 const inTurn = turnPerName();
+const inTurnOfEvaluations = turnPerName();
 
 const server = await serve(settings, (request, signal, onLine) =>
   // Reading needs no turn: a journal may be followed for days.
@@ -49,6 +51,9 @@ async function perform(
       return observeContainer(host.settings, request.name);
     case 'create-container':
       return createContainer(host.settings, request);
+    case 'evaluate-config':
+      // One at a time: each may take gigabytes.
+      return inTurnOfEvaluations('', () => evaluateConfig(host.settings.evaluation, request.config, signal));
     case 'start-container':
       // Before the link exists: there is no moment in which the guest could send a packet without rules.
       await host.network.admit(request.name);
@@ -59,9 +64,9 @@ async function perform(
       await removeContainer(host.settings, request.name);
       return host.network.forget(request.name);
     case 'start-unit':
-      return startUnit(request, signal);
+      return startUnit(host.settings, request, signal);
     case 'read-journal':
-      return readJournal(request, signal, onLine);
+      return readJournal(host.settings, request, { signal, onLine });
     case 'switch-answers':
       return host.network.switchAnswers(request.address, request.to);
     case 'list-answers':

@@ -1,7 +1,9 @@
 /** What hostd is told at its start, and everything that follows from a container's name. */
 import { parseArgs } from 'node:util';
 import { join } from 'node:path';
+import { EVALUATION_MEMORY_MIB, EVALUATION_TIMEOUT_MS } from '../core/limits.ts';
 import { slotOf, type InstanceName } from '../core/names.ts';
+import type { EvaluationSettings } from './evaluation.ts';
 import { addressesOf, parsePool, poolsOverlap, type AddressPool, type SlotAddresses } from '../core/slots.ts';
 
 export interface HostSettings {
@@ -20,7 +22,11 @@ export interface HostSettings {
   /** Caddy's configuration, which imports the route files, and its admin interface. */
   readonly caddyfile: string;
   readonly caddySocket: string;
+  readonly evaluation: EvaluationSettings;
 }
+
+/** What containers' systems are made from, in this very version. */
+const GUEST = join(import.meta.dirname, '../../server-config/guest');
 
 /** Throws an Error naming the option for everything that is missing or unusable. */
 export function settingsFrom(argv: readonly string[]): HostSettings {
@@ -37,6 +43,8 @@ export function settingsFrom(argv: readonly string[]): HostSettings {
       // Where NixOS's module puts it.
       caddyfile: { type: 'string', default: '/etc/caddy/caddy_config' },
       'caddy-socket': { type: 'string', default: '/run/caddy/admin.sock' },
+      guest: { type: 'string', default: GUEST },
+      'allow-old-nix': { type: 'boolean', default: false },
     },
   });
   const pool = poolFrom('--pool', values.pool);
@@ -52,6 +60,12 @@ export function settingsFrom(argv: readonly string[]): HostSettings {
     rules: values.rules,
     caddyfile: values.caddyfile,
     caddySocket: values['caddy-socket'],
+    evaluation: {
+      guest: values.guest,
+      timeoutMs: EVALUATION_TIMEOUT_MS,
+      memoryMiB: EVALUATION_MEMORY_MIB,
+      allowOldNix: values['allow-old-nix'],
+    },
   };
 }
 

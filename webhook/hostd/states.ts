@@ -20,22 +20,23 @@ export function parseShow(text: string): Record<string, string>[] {
 const count = (text: string | undefined): number => (/^\d{1,9}$/.test(text ?? '') ? Number(text) : 0);
 
 /** `status` of nixos-container says "down" for starting, stopping and failed alike (trap 4), so systemd is asked. */
-export async function containerStates(place: ContainerPlace): Promise<ContainerState> {
+export async function containerStates(place: ContainerPlace, apps: readonly string[]): Promise<ContainerState> {
   const shown = await run(['systemctl', 'show', place.unit, '--property=ActiveState,NRestarts']);
   const unit = parseShow(shown.stdout)[0] ?? {};
   const restarts = count(unit['NRestarts']);
   const states = { active: 'running', activating: 'starting', failed: 'failed' } as const;
   const state = states[unit['ActiveState'] as keyof typeof states] ?? 'stopped';
-  return { name: place.name, state, restarts, units: state === 'running' ? await guestUnits(place) : [] };
+  return { name: place.name, state, restarts, units: state === 'running' ? await guestUnits(place, apps) : [] };
 }
 
-async function guestUnits(place: ContainerPlace): Promise<ContainerState['units']> {
+async function guestUnits(place: ContainerPlace, apps: readonly string[]): Promise<ContainerState['units']> {
+  if (apps.length === 0) return [];
   const shown = await run(
-    ['systemctl', '-M', place.name, 'show', 'app-*.service', '--property=Id,ActiveState,SubState,NRestarts'],
+    ['systemctl', '-M', place.name, 'show', ...apps, '--property=Id,ActiveState,SubState,NRestarts'],
     { timeoutMs: guestAnswerTimeoutMs },
   );
   const units = parseShow(shown.stdout).flatMap((unit) => {
-    const name = /^app-([a-z][a-z0-9-]{0,62})\.service$/.exec(unit['Id'] ?? '')?.[1];
+    const name = /^(?:app-)?([a-z][a-z0-9-]{0,62})\.service$/.exec(unit['Id'] ?? '')?.[1];
     if (name === undefined) return [];
     const restarting = unit['SubState'] === 'auto-restart' || unit['ActiveState'] === 'activating';
     const state = unit['ActiveState'] === 'active' ? 'running' : restarting ? 'restarting' : 'stopped';

@@ -2,6 +2,7 @@
 import { assumedManifestFrom, MANIFEST_FILE, manifestFromToml, type AppManifest } from '../core/app-manifest.ts';
 import { environmentFrom } from '../core/environment.ts';
 import { OperatorError } from '../core/errors.ts';
+import { manifestFromMeta, PREVIEW_CONFIG_FILE } from '../core/preview-config.ts';
 import { HEALTH_TIMEOUT_DEFAULT_MS, MANIFEST_MAX_BYTES } from '../core/limits.ts';
 import {
   databaseNameOf,
@@ -50,20 +51,22 @@ export async function createInstance(op: Pick<Operator, 'store'>, work: BringUp)
 
 /** Reads what the app needs from the commit itself, and refuses secrets and host names that it may not have before anything is made. */
 export async function readManifest(
-  op: Pick<Operator, 'store' | 'sources' | 'secrets'>,
+  op: Pick<Operator, 'store' | 'sources' | 'secrets' | 'runtime'>,
   work: BringUp,
 ): Promise<StepResult> {
   const instance = instanceOf(work);
-  const { manifest, assumptions } = await manifestOf(op, sourceOf(work));
+  const { manifest, assumptions } = await manifestOf(op, sourceOf(work), work.signal);
   await op.secrets.read(work.record.repository, manifest.secrets);
   await claimHosts(op, work, manifest);
   await op.store.saveInstance(work.lock, instance.name, { manifest, assumptions });
   return DONE;
 }
 
+/** preview.toml, or else preview-config.nix, or else what a Node.js project usually needs. */
 async function manifestOf(
-  op: Pick<Operator, 'sources'>,
+  op: Pick<Operator, 'sources' | 'runtime'>,
   source: SourceRequest,
+  signal: AbortSignal,
 ): Promise<{ manifest: AppManifest; assumptions: string[] }> {
   const text = await op.sources.readFile(source, MANIFEST_FILE, MANIFEST_MAX_BYTES);
   if (text !== null) {
@@ -74,6 +77,9 @@ async function manifestOf(
       });
     return { manifest: result.manifest, assumptions: [] };
   }
+  const config = await op.sources.readFile(source, PREVIEW_CONFIG_FILE, MANIFEST_MAX_BYTES);
+  if (config !== null)
+    return { manifest: manifestFromMeta(await op.runtime.readConfig(config, signal), config), assumptions: [] };
   const packageText = await op.sources.readFile(source, 'package.json', MANIFEST_MAX_BYTES * 16);
   const assumed =
     packageText === null

@@ -13,7 +13,9 @@ let
     "--rules=/etc/berth/tenants.nft"
     "--caddyfile=/etc/caddy/caddy_config"
     "--caddy-socket=/run/caddy/admin.sock"
-  ];
+  ]
+  # The operator builds from the same folder and compares.
+  ++ lib.optional (cfg.settings.runtime ? guest) "--guest=${cfg.settings.runtime.guest}";
 in
 {
   config = lib.mkIf (config.berth.features.previewOperator && config.berth.features.previewContainers) {

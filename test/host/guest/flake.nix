@@ -51,20 +51,33 @@
         RemainAfterExit=yes
         ExecStart=/bin/bash ${./run-setup-once.sh} /var/lib/preview/setup-done /bin/bash -e ${script "setup" manifest.setup.command}
       '';
-      names = map (service: "app-${service.name}.service") manifest.services ++ (if hasSetup then [ "setup-preview.service" ] else [ ]);
-      previewTarget = builtins.toFile "preview.target" ''
+      # The NixOS of this host: a module is a function or a set, and of a service the text of its script is all that counts.
+      module = import ./preview-config.nix;
+      own = if builtins.isFunction module then module { config = own; lib = builtins; pkgs = { }; } else module;
+      meta = own.system.build.previewMeta;
+      ownServices = own.systemd.services or { };
+      ownUnit = name: builtins.toFile "${name}.service" ''
+        [Unit]
+        Description=${name} of the app
+        PartOf=preview.target
+
+        [Service]
+        ${environment}Environment=HOST=0.0.0.0 PORT=${toString (builtins.head meta.routes).port}
+        ${if name == meta.setupService then "Type=oneshot\nRemainAfterExit=yes" else "Restart=always"}
+        ExecStart=/bin/bash -e ${script name ownServices.${name}.script}
+      '';
+      ownTarget = builtins.toFile "preview.target" ''
         [Unit]
         Description=The app of this preview
-        Wants=${builtins.concatStringsSep " " names}
+        Wants=${builtins.concatStringsSep " " (map (name: "${name}.service") meta.appServices)}
       '';
-      units = builtins.concatStringsSep "\n" (
-        [ "cp ${previewTarget} $out/units/preview.target" ]
-        ++ (if hasSetup then [ "cp ${setupUnit} $out/units/setup-preview.service" ] else [ ])
-        ++ map (service: "cp ${serviceUnit service} $out/units/app-${service.name}.service") manifest.services
-      );
-    in
-    {
-      packages.x86_64-linux.system = derivation {
+      ownSystem = systemOf (builtins.concatStringsSep "\n" (
+        [ "cp ${ownTarget} $out/units/preview.target" ]
+        ++ map (name: "cp ${ownUnit name} $out/units/${name}.service") (builtins.attrNames ownServices)
+        ++ map (each: ": ${each}") (own.system.extraDependencies or [ ])
+      ));
+
+      systemOf = units: derivation {
         name = "preview-system";
         system = "x86_64-linux";
         PATH = "/usr/bin";
@@ -81,6 +94,26 @@
             chmod +x $out/init $out/bin/switch-to-configuration
           ''
         ];
+      };
+
+      names = map (service: "app-${service.name}.service") manifest.services ++ (if hasSetup then [ "setup-preview.service" ] else [ ]);
+      previewTarget = builtins.toFile "preview.target" ''
+        [Unit]
+        Description=The app of this preview
+        Wants=${builtins.concatStringsSep " " names}
+      '';
+      units = builtins.concatStringsSep "\n" (
+        [ "cp ${previewTarget} $out/units/preview.target" ]
+        ++ (if hasSetup then [ "cp ${setupUnit} $out/units/setup-preview.service" ] else [ ])
+        ++ map (service: "cp ${serviceUnit service} $out/units/app-${service.name}.service") manifest.services
+      );
+    in
+    {
+      packages.x86_64-linux.system = systemOf units;
+      evaluation.x86_64-linux = {
+        inherit meta;
+        units = builtins.attrNames ownServices;
+        drv = ownSystem.drvPath;
       };
     };
 }

@@ -37,7 +37,7 @@ test('the unit is limited, and the guest’s own systemd is not at the app’s e
 });
 
 test('limits are read back from the conf file as they were written; a conf of somebody else has none', () => {
-  assert.deepEqual(limitsFromConf(confLines(place(3), limits)), limits);
+  assert.deepEqual(limitsFromConf(confLines(place(3), limits, null)), limits);
   assert.equal(limitsFromConf('PRIVATE_NETWORK=1\nHOST_ADDRESS=10.233.1.1\n'), null);
   assert.equal(limitsFromConf('BERTH_MEMORY_MIB=1024\nBERTH_CPU_PERCENT=x\nBERTH_TASKS=5\n'), null);
 });

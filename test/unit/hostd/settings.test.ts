@@ -34,6 +34,7 @@ test('a request holds names and numbers of ours, never a path, a flag or a comma
     system: store,
     environment: {},
     limits: { memoryMiB: 64, cpuPercent: 5, tasks: 16 },
+    units: null,
   };
   assert.equal(hostRequestSchema.safeParse(create).success, true);
   const bad = [

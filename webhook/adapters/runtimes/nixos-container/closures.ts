@@ -2,64 +2,97 @@
  * Builds the system of a container from a manifest's data (server-config/guest/README.md), and keeps what was built. The key is the content that
  * goes in: the build-relevant part of the manifest and the guest folder with its lock file. So a push that changes neither needs no Nix at all.
  */
-import { createHash, randomUUID } from 'node:crypto';
-import { cp, lutimes, mkdir, readdir, readFile, readlink, rm, lstat, writeFile, stat } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { lstat, lutimes, mkdir, readdir, readFile, readlink, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
 import type { AppManifest } from '../../../core/app-manifest.ts';
 import { OperatorError } from '../../../core/errors.ts';
 import { guestManifestFrom } from '../../../core/guest-manifest.ts';
-import { FAILURE_TAIL_LINES } from '../../../core/limits.ts';
+import type { HostDaemon } from '../../../core/host-verbs.ts';
+import { evaluationFrom, PREVIEW_CONFIG_FILE, type Evaluation } from '../../../core/preview-config.ts';
 import type { Shell } from '../../../ports.ts';
-
-export interface ClosureSettings {
-  /** A folder like server-config/guest. */
-  readonly guest: string;
-  /** One link per closure, which is its root against Nix's garbage collector. */
-  readonly roots: string;
-}
-
-/** A first build of a large closure fetches gigabytes. */
-const buildTimeoutMs = 60 * 60_000;
+import { buildFromData, buildOwnSystem, type ClosureSettings } from './builds.ts';
 
 /** Closures kept for the next preview that asks for the same. One that a container runs has a root of its own beside. */
 const keptMax = 32;
 
-const builtSchema = z.array(z.object({ outputs: z.object({ out: z.string().startsWith('/nix/store/') }) })).length(1);
-
 export interface Closures {
-  /** Store path of the system. Requests for the same build once. Throws BUILD_FAILED with the last lines of the build. */
+  /**
+   * Store path of the system. Requests for the same build once. Throws BUILD_FAILED with the last lines of the build, and CONFIG_REFUSED for an
+   * own system that would fetch while it is built.
+   */
   ensure(manifest: AppManifest, signal: AbortSignal): Promise<string>;
+  /** What a preview-config.nix says. Throws CONFIG_REFUSED, EVAL_TIMEOUT, EVAL_MEMORY, META_INVALID. */
+  evaluate(config: string, signal: AbortSignal): Promise<Evaluation>;
 }
 
-export function closuresIn(settings: ClosureSettings, shell: Shell): Closures {
-  const underWay = new Map<string, Promise<string>>();
+interface Tools {
+  readonly shell: Shell;
+  readonly hostd: HostDaemon;
+}
+
+export function closuresIn(settings: ClosureSettings, { shell, hostd }: Tools): Closures {
+  const once = sharedWork();
+  const evaluate = (config: string, signal: AbortSignal): Promise<Evaluation> =>
+    keyOf(settings, config).then((key) =>
+      once(`${key} evaluated`, async () => {
+        const answer = join(settings.roots, `${key}.json`);
+        const kept = await readFile(answer, 'utf8').catch(() => null);
+        const json = kept ?? (await hostd.ask({ verb: 'evaluate-config', config }, { signal })).json;
+        const result = evaluationFrom(json);
+        if (!result.ok)
+          throw new OperatorError('META_INVALID', 'previewMeta of preview-config.nix does not say what it should.', {
+            detail: result.problems.join('\n'),
+          });
+        if (kept === null) await keepAnswer(settings.roots, answer, json);
+        return result.evaluation;
+      }),
+    );
   return {
+    evaluate,
     ensure: async (manifest, signal) => {
-      const data = JSON.stringify(guestManifestFrom(manifest));
-      const key = createHash('sha256')
-        .update(await guestDigest(settings.guest))
-        .update(data)
-        .digest('hex')
-        .slice(0, 32);
-      const root = join(settings.roots, key);
+      const { ownSystem } = manifest;
+      const data = ownSystem === undefined ? JSON.stringify(guestManifestFrom(manifest)) : ownSystem.config;
+      const root = join(settings.roots, await keyOf(settings, data));
       const kept = await keptClosure(root);
       if (kept !== null) return kept;
-      const before = underWay.get(key);
-      // Whoever waits shares the build, but not its abort: then it builds by itself.
-      if (before !== undefined) {
-        const shared = await before.catch(() => null);
-        if (shared !== null) return shared;
-      }
-      const build = buildClosure(settings, shell, { root, data, signal });
-      underWay.set(key, build);
-      try {
-        return await build;
-      } finally {
-        if (underWay.get(key) === build) underWay.delete(key);
-      }
+      return once(root, async () => {
+        const build = { ...settings, shell, root, data, signal };
+        if (ownSystem === undefined) await buildFromData(build);
+        else await buildOwnSystem(build, (await evaluate(ownSystem.config, signal)).drv);
+        await forgetOldest(settings.roots);
+        return readlink(root);
+      });
     },
   };
+}
+
+/** Whoever asks for what is under way shares it, but not the abort of whoever asked first: then it is done again. */
+function sharedWork(): <T>(key: string, work: () => Promise<T>) => Promise<T> {
+  const underWay = new Map<string, Promise<unknown>>();
+  return async <T>(key: string, work: () => Promise<T>): Promise<T> => {
+    const before = underWay.get(key) as Promise<T> | undefined;
+    if (before !== undefined) {
+      const shared = await before.then(
+        (value) => ({ value }),
+        () => null,
+      );
+      if (shared !== null) return shared.value;
+    }
+    const own = work();
+    underWay.set(key, own);
+    try {
+      return await own;
+    } finally {
+      if (underWay.get(key) === own) underWay.delete(key);
+    }
+  };
+}
+
+/** Everything that the result depends on, in 32 hexadecimal digits. */
+async function keyOf(settings: ClosureSettings, data: string): Promise<string> {
+  const hash = createHash('sha256').update(await guestDigest(settings.guest));
+  return hash.update(data).digest('hex').slice(0, 32);
 }
 
 /** Path and content of every file of the guest folder. About 1 ms for its twenty small files. */
@@ -69,7 +102,7 @@ async function guestDigest(guest: string): Promise<string> {
   const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
   for (const file of files.toSorted()) {
     const relative = file.slice(guest.length);
-    if (relative === '/manifest.json') continue;
+    if (relative === '/manifest.json' || relative === `/${PREVIEW_CONFIG_FILE}`) continue;
     hash
       .update(`${relative}\0`)
       .update(await readFile(file))
@@ -87,68 +120,22 @@ async function keptClosure(root: string): Promise<string | null> {
   return path;
 }
 
-async function buildClosure(
-  settings: ClosureSettings,
-  shell: Shell,
-  build: { root: string; data: string; signal: AbortSignal },
-): Promise<string> {
-  await mkdir(settings.roots, { recursive: true });
-  const copy = join(settings.roots, `.build-${randomUUID()}`);
-  try {
-    await cp(settings.guest, copy, { recursive: true });
-    // On NixOS the folder lies in the Nix store, where nothing may be written, and the copy has its modes.
-    await shell.run({ argv: ['chmod', '-R', 'u+w', '--', copy], timeoutMs: 60_000 }, build.signal);
-    await writeFile(join(copy, 'manifest.json'), build.data);
-    const result = await shell.run(
-      {
-        argv: [
-          'nix',
-          'build',
-          '--json',
-          '--no-update-lock-file',
-          '--out-link',
-          `${copy}.result`,
-          `path:${copy}#system`,
-        ],
-        // An unprivileged client: the daemon builds, and holds the roots.
-        env: { NIX_REMOTE: 'daemon', HOME: settings.roots },
-        timeoutMs: buildTimeoutMs,
-      },
-      build.signal,
-    );
-    if (result.exitCode !== 0) throw buildFailed(result.stderr, result.timedOut);
-    const path = builtSchema.parse(JSON.parse(result.stdout))[0]?.outputs.out ?? '';
-    // The daemon's root is the link's place, so the place that lasts is made a root before the other goes.
-    const rooted = await shell.run(
-      {
-        argv: ['nix-store', '--realise', path, '--add-root', build.root, '--indirect'],
-        env: { NIX_REMOTE: 'daemon', HOME: settings.roots },
-        timeoutMs: 60_000,
-      },
-      build.signal,
-    );
-    if (rooted.exitCode !== 0) throw buildFailed(rooted.stderr, rooted.timedOut);
-    await forgetOldest(settings.roots);
-    return path;
-  } finally {
-    await rm(copy, { recursive: true, force: true });
-    await rm(`${copy}.result`, { force: true });
-  }
+async function keepAnswer(roots: string, path: string, json: string): Promise<void> {
+  await mkdir(roots, { recursive: true });
+  await writeFile(`${path}.new`, json);
+  await rename(`${path}.new`, path);
 }
 
-function buildFailed(stderr: string, timedOut: boolean): OperatorError {
-  const lines = stderr.trimEnd().split('\n').slice(-FAILURE_TAIL_LINES).join('\n');
-  const message = timedOut
-    ? 'The build of the system did not end in its time.'
-    : 'The system that the manifest describes could not be built.';
-  return new OperatorError('BUILD_FAILED', message, { detail: lines });
-}
-
+/** Answers of evaluations are kept as long as closures: either is as good as made again. */
 async function forgetOldest(roots: string): Promise<void> {
-  const names = (await readdir(roots)).filter((name) => /^[0-9a-f]{32}$/.test(name));
-  const links = await Promise.all(
-    names.map(async (name) => ({ name, usedAt: (await lstat(join(roots, name))).mtimeMs })),
-  );
-  const oldest = links.toSorted((a, b) => b.usedAt - a.usedAt).slice(keptMax);
-  for (const { name } of oldest) await rm(join(roots, name), { force: true });
+  const names = await readdir(roots);
+  for (const pattern of [/^[0-9a-f]{32}$/, /^[0-9a-f]{32}\.json$/]) {
+    const kept = await Promise.all(
+      names
+        .filter((name) => pattern.test(name))
+        .map(async (name) => ({ name, usedAt: (await lstat(join(roots, name))).mtimeMs })),
+    );
+    const oldest = kept.toSorted((a, b) => b.usedAt - a.usedAt).slice(keptMax);
+    for (const { name } of oldest) await rm(join(roots, name), { force: true });
+  }
 }

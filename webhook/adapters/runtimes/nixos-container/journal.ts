@@ -29,7 +29,8 @@ export function logLineFrom(text: string): LogLine | null {
 
 function sourceOf(unit: string | undefined): string | null {
   if (unit === 'setup-preview.service') return 'setup';
-  return /^app-([a-z][a-z0-9-]{0,62})\.service$/.exec(unit ?? '')?.[1] ?? null;
+  // hostd asks for the app's units only; what systemd itself says of them comes from another kind of unit.
+  return /^(?:app-)?([a-z][a-z0-9-]{0,62})\.service$/.exec(unit ?? '')?.[1] ?? null;
 }
 
 // oxlint-disable-next-line no-control-regex -- removing them is the point

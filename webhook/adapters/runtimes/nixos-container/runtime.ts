@@ -11,7 +11,8 @@ import { FAILURE_TAIL_LINES } from '../../../core/limits.ts';
 import { parseInstanceName, type InstanceName } from '../../../core/names.ts';
 import { addressesOf, type AddressPool } from '../../../core/slots.ts';
 import type { InstanceSpec, LogLine, ObservedInstance, Runtime, Shell } from '../../../ports.ts';
-import { closuresIn, type ClosureSettings } from './closures.ts';
+import type { ClosureSettings } from './builds.ts';
+import { closuresIn } from './closures.ts';
 import { logLineFrom } from './journal.ts';
 
 export interface NixosContainerSettings {
@@ -28,7 +29,7 @@ interface Tools {
 
 export function nixosContainerRuntime(settings: NixosContainerSettings, tools: Tools): Runtime {
   const { hostd, shell } = tools;
-  const closures = closuresIn(settings.closures, shell);
+  const closures = closuresIn(settings.closures, { shell, hostd });
   const stagedAt = (name: InstanceName) => join(settings.staging, name);
   const logs = (name: InstanceName, options: LogOptions) => journalLines(hostd, name, options);
 
@@ -51,6 +52,7 @@ export function nixosContainerRuntime(settings: NixosContainerSettings, tools: T
     addressesOf: (slot) => addressesOf(settings.pool, slot),
     // Beside the app in the guest's file system; no daemon, no token.
     repositoryUrlOf: () => 'file:///home/preview/repository.git',
+    readConfig: async (config, signal) => (await closures.evaluate(config, signal)).meta,
     buildSystem: (manifest, signal) => closures.ensure(manifest, signal),
     ensureDirectory: async (name) => {
       await mkdir(stagedAt(name), { recursive: true, mode: 0o700 });
@@ -110,10 +112,10 @@ async function bringUp(hostd: HostDaemon, spec: InstanceSpec, signal: AbortSigna
     if (spec.system === null) throw new OperatorError('RUNTIME_FAILED', `The system of ${name} has not been built.`);
     const { memoryMiB, cpuPercent, tasks } = spec.manifest.limits;
     const environment = { ...spec.environment };
-    await hostd.ask(
-      { verb: 'create-container', name, system: spec.system, environment, limits: { memoryMiB, cpuPercent, tasks } },
-      { signal },
-    );
+    const limits = { memoryMiB, cpuPercent, tasks };
+    const own = spec.manifest.ownSystem;
+    const units = own === undefined ? null : { setup: own.setupService, apps: [...own.appServices] };
+    await hostd.ask({ verb: 'create-container', name, system: spec.system, environment, limits, units }, { signal });
   }
   await hostd.ask({ verb: 'start-container', name }, { signal });
 }

@@ -106,6 +106,15 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
     addressesOf: (slot) => localAddressesOf(options.pool, slot),
     repositoryUrlOf: (name) =>
       programs.bubblewrap === null ? pathToFileURL(layout(name).repository).href : `file://${REPOSITORY_INSIDE}`,
+    readConfig: async () => {
+      throw new OperatorError(
+        'CONFIG_REFUSED',
+        'preview-config.nix needs the runtime "nixos-container" (not-on-this-host).',
+        {
+          hint: 'Say in a preview.toml what the app needs; docs/guides/add-your-app.md has examples.',
+        },
+      );
+    },
     buildSystem: async () => null,
     ensureDirectory: async (name) => {
       const at = layout(name);
