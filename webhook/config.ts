@@ -6,6 +6,7 @@ import { networkInterfaces } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
 import {
+  basicAuthFindings,
   databaseFindings,
   gatewayFindings,
   githubFindings,
@@ -24,7 +25,7 @@ import { readRepositorySecrets, type RepositorySecretValues, type SecretGrant } 
 import { configSchema, sectionKeys, type ConfigFile } from './config/schema.ts';
 import { OperatorError } from './core/errors.ts';
 import { nearestWord } from './core/nearest-word.ts';
-import type { Policy } from './core/policy.ts';
+import type { BasicAuthEntry, Policy } from './core/policy.ts';
 import type { Secret } from './core/secret.ts';
 import type { AddressPool } from './core/slots.ts';
 
@@ -71,6 +72,8 @@ export interface Config {
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
   /** Where programs (git, bubblewrap, node) are looked for: PATH. */
   readonly path: string;
+  /** Whose previews ask for a password. */
+  readonly basicAuth: readonly BasicAuthEntry[];
   readonly repositorySecrets: { readonly grants: readonly SecretGrant[]; readonly values: RepositorySecretValues };
 }
 
@@ -176,12 +179,13 @@ function parseSections(value: Readonly<Record<string, unknown>>): Partial<Config
 }
 
 function combinationFindings(sections: Partial<ConfigFile>, networks: readonly HostNetwork[]): Finding[] {
-  const { server, gateway, runtime } = sections;
+  const { server, gateway, runtime, basic_auth: basicAuth } = sections;
   if (server === undefined || gateway === undefined) return [];
   return [
     ...listenerFindings(server, gateway),
     ...(runtime === undefined ? [] : poolFindings({ runtime, server, gateway }, networks)),
     ...(runtime === undefined ? [] : gatewayFindings(gateway, runtime)),
+    ...(basicAuth === undefined ? [] : basicAuthFindings(gateway, basicAuth)),
   ];
 }
 
@@ -226,6 +230,7 @@ function configFrom(
     log: given.log,
     path: around.path,
     repositorySecrets: { grants: given.grants, values: around.values },
+    basicAuth: given.basic_auth,
   };
 }
 

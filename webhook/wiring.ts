@@ -24,6 +24,8 @@ import { localShell } from './adapters/shell/local-shell.ts';
 import { lockStateDirectory } from './adapters/state-directory/directory-lock.ts';
 import type { Config, WebConfig } from './config.ts';
 import { OperatorError } from './core/errors.ts';
+import type { Slug } from './core/names.ts';
+import { basicAuthOf } from './core/policy.ts';
 import { WEBHOOK_PATH } from './core/pull-request.ts';
 import type { Secret } from './core/secret.ts';
 import { statusPageOf } from './dashboard/status-page.ts';
@@ -202,7 +204,20 @@ async function openRoutes(
     previewPool,
     publicPort: publicPort === ownPort ? null : publicPort,
   };
-  const routes = await openCaddyRoutes(settings, hostDaemonAt(config.runtime.hostdSocket), log);
+  const recordOf = (slug: Slug) => state.store.loadBySlug(slug);
+  const routes = stack.adopt(
+    await openCaddyRoutes(settings, {
+      hostd: hostDaemonAt(config.runtime.hostdSocket),
+      log,
+      statusPage: async (slug) => statusPageOf(await recordOf(slug)),
+      basicAuthOf: async (slug) => {
+        if (config.basicAuth.length === 0) return null;
+        const record = await recordOf(slug);
+        return record === null ? null : basicAuthOf(config.basicAuth, record.repository);
+      },
+    }),
+    (each) => each.close(),
+  );
   return { routes, gatewayPort: publicPort ?? ownPort };
 }
 

@@ -150,7 +150,7 @@ async function runnableCaddyfile(folder: string, httpsPort: number, operatorPort
   return golden('caddy/acme.Caddyfile')
     .replace('{\n', `{\n\thttp_port ${await freePort()}\n\thttps_port ${httpsPort}\n`)
     .replaceAll(/tls \S+ \S+/g, `tls ${certificate} ${key}`)
-    .replaceAll('/run/caddy/admin.sock', join(folder, 'admin.sock'))
+    .replaceAll('/run/caddy', folder)
     .replaceAll('/etc/caddy/previews', join(folder, 'previews'))
     .replaceAll('/var/log/caddy', folder)
     .replaceAll('127.0.0.1:3100', `127.0.0.1:${operatorPort}`);

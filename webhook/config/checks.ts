@@ -145,6 +145,18 @@ export function listenerFindings(server: ConfigFile['server'], gateway: ConfigFi
 }
 
 /** Caddy finds instances through the privileged helper of the container runtime; and their addresses and those of previews must be different ones. */
+/** A password that nobody would be asked for must not look as if it worked. */
+export function basicAuthFindings(gateway: ConfigFile['gateway'], basicAuth: ConfigFile['basic_auth']): Finding[] {
+  return gateway.kind === 'caddy' || basicAuth.length === 0
+    ? []
+    : [
+        {
+          key: 'basic_auth',
+          message: 'works with gateway.kind "caddy" only. Remove the section, or put a proxy with a password in front.',
+        },
+      ];
+}
+
 export function gatewayFindings(gateway: ConfigFile['gateway'], runtime: ConfigFile['runtime']): Finding[] {
   if (gateway.kind !== 'caddy') return [];
   if (runtime.kind !== 'nixos-container')

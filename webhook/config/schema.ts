@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { isEnvironmentName } from '../core/app-manifest.ts';
 import { SWEEP_INTERVAL_MS } from '../core/limits.ts';
+import { basicAuthSchema } from '../core/policy.ts';
 import { parseRepositoryName } from '../core/pull-request.ts';
 import { parsePool } from '../core/slots.ts';
 
@@ -152,9 +153,11 @@ const gateway = z
         description: 'The port in the URLs of previews, where that is not the gateway’s own (a proxy in front of it).',
         examples: [443],
       }),
-    caddy_directory: path.default('/etc/caddy/previews').meta({
-      description: 'Where the files of routes go that Caddy imports. For "caddy".',
-    }),
+    caddy_directory: z
+      .string()
+      .regex(/^(?:\/[A-Za-z0-9._-]+)+$/, 'must be an absolute path of letters, digits and . _ -')
+      .default('/etc/caddy/previews')
+      .meta({ description: 'Where routes are kept and Caddy looks hosts up. For "caddy".' }),
     pool: z
       .string()
       .refine((text) => parsePool(text) !== null, 'must be an IPv4 network such as "10.101.0.0/16"')
@@ -293,6 +296,20 @@ const grant = z
   })
   .meta({ description: 'One repository and the secrets that it may ask for.' });
 
+const basicAuth = z
+  .strictObject({
+    repository: repositoryPattern.meta({
+      description: 'Whose previews: "owner/name" or "owner/*". The first section that names a repository counts.',
+      examples: ['your-org/your-app'],
+    }),
+    user: basicAuthSchema.shape.user.meta({ description: 'The name to log in with.', examples: ['review'] }),
+    hash: basicAuthSchema.shape.hash.meta({
+      description: 'The password, hashed by `caddy hash-password`.',
+      examples: ['$2a$14$replace.this.with.the.output.of.caddy.hash.password..'],
+    }),
+  })
+  .meta({ description: 'One repository whose previews ask for a password.' });
+
 /** The sections in the order of the example file. */
 export const configSchema = z.strictObject({
   github,
@@ -309,6 +326,10 @@ export const configSchema = z.strictObject({
     .max(1_000)
     .default([])
     .meta({ description: 'Which repository may ask for which secrets; repeat the section for each.' }),
+  basic_auth: z.array(basicAuth).max(1_000).default([]).meta({
+    description:
+      'Whose previews ask for a name and a password; repeat the section for each. Needs gateway.kind "caddy".',
+  }),
 });
 
 export type ConfigFile = z.infer<typeof configSchema>;

@@ -2,6 +2,7 @@
  * Who may run. Pure: (what GitHub says, what the operator said) → what should exist. Everything that decides whether code of a
  * pull request is fetched or run is in this file; callers only act on the answer.
  */
+import { z } from 'zod';
 import type { AbsenceReason, Hold, RefusalReason } from './preview.ts';
 import {
   isSameRepository,
@@ -18,6 +19,30 @@ export interface Policy {
   readonly repositories: readonly string[];
   /** Whether drafts get previews. */
   readonly drafts: boolean;
+}
+
+/** A name and the hash of a password that a browser asks for before it shows a preview. Neither holds a character that means something to Caddy. */
+export const basicAuthSchema = z.strictObject({
+  user: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be 1–64 letters, digits and . _ -'),
+  hash: z
+    .string()
+    .regex(
+      /^\$2[aby]\$(?:0[4-9]|1[0-9])\$[./A-Za-z0-9]{53}$/,
+      'must be a bcrypt hash: the output of `caddy hash-password`',
+    ),
+});
+export type BasicAuth = Readonly<z.infer<typeof basicAuthSchema>>;
+
+/** Which previews ask for a password. */
+export interface BasicAuthEntry extends BasicAuth {
+  /** `owner/name`, or `owner/*`. */
+  readonly repository: string;
+}
+
+/** The password of a repository's previews: that of the first entry which names it, or null. */
+export function basicAuthOf(entries: readonly BasicAuthEntry[], repository: RepositoryName): BasicAuth | null {
+  const entry = entries.find((each) => isAllowedRepository({ repositories: [each.repository] }, repository));
+  return entry === undefined ? null : { user: entry.user, hash: entry.hash };
 }
 
 /** What should exist, and why. */

@@ -72,10 +72,21 @@ let
       tls ${files.control.certificate} ${files.control.key}
       header Strict-Transport-Security max-age=31536000
     }
-    import /etc/caddy/previews/*.caddy
     https://*.${domain} {
       import cloudflare_tls
+      import /etc/caddy/previews/*.site
       respond 404
+    }
+    # Where a preview does not answer: the operator's page about it, or this one while the operator is away.
+    http:// {
+      bind unix//run/caddy/status.sock
+      reverse_proxy unix//etc/caddy/previews/status.sock
+      handle_errors {
+        header Content-Type text/html
+        header Cache-Control no-store
+        header Retry-After 3
+        respond "<!doctype html><meta charset=utf-8><meta http-equiv=refresh content=3><title>Not up yet</title><p>This preview does not answer right now. It may be coming up, or its app may be restarting. This page looks again by itself." 503
+      }
     }
     http:// {
       respond 404

@@ -44,7 +44,7 @@ in
           "tls /var/lib/acme/berth-previews/fullchain.pem /var/lib/acme/berth-previews/key.pem"
           "https://hooks.example.com {"
           "https://berth.example.com {"
-          "import /etc/caddy/previews/*.caddy"
+          "import /etc/caddy/previews/*.site"
           "https://*.previews.example.net {"
         ];
         lacks = "trusted_proxies";

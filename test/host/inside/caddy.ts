@@ -1,12 +1,19 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, request, type Server } from 'node:http';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
-import { openCaddyRoutes, type CaddySettings } from '../../../webhook/adapters/caddy/routes.ts';
+import {
+  openCaddyRoutes,
+  type CaddyRoutes,
+  type CaddySettings,
+  type Tools,
+} from '../../../webhook/adapters/caddy/routes.ts';
 import { extraHostLabel, hostLabelOf, instanceNameOf, parseSlug, type Slug } from '../../../webhook/core/names.ts';
+import type { BasicAuth } from '../../../webhook/core/policy.ts';
 import { parsePool } from '../../../webhook/core/slots.ts';
-import type { Log, PreviewRoute, Routes } from '../../../webhook/ports.ts';
+import type { Log, PreviewRoute } from '../../../webhook/ports.ts';
 import { host, hostd, startHostd } from './a-host-runtime.ts';
 
 const pool = parsePool('10.100.0.0/16') ?? assert.fail();
@@ -19,17 +26,37 @@ const settings: CaddySettings = {
   previewPool,
   publicPort: null,
 };
-const messages: object[] = [];
-const log: Log = { debug() {}, info() {}, warn() {}, error: (fields) => messages.push(fields), child: () => log };
+const log: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => log };
 const slug = (text: string): Slug => parseSlug(text) ?? assert.fail(text);
 
-let routes: Routes;
+/** The password of shop-8. */
+let password: BasicAuth | null = null;
+/** Text in the site that Caddy is made to refuse. */
+let caddyRefuses: string | null = null;
+const tools: Tools = {
+  hostd: {
+    ask: async (request, options) => {
+      const isRefused =
+        request.verb === 'load-routes' &&
+        caddyRefuses !== null &&
+        readFileSync('/etc/caddy/previews/previews.site', 'utf8').includes(`handle ${caddyRefuses} {`);
+      return isRefused ? ({ refused: 'made up' } as never) : hostd.ask(request, options);
+    },
+  },
+  log,
+  basicAuthOf: (name) => Promise.resolve(name === 'shop-8' ? password : null),
+  statusPage: (name) =>
+    Promise.resolve({ status: 503, html: `<p>status of ${name}</p>`, contentSecurityPolicy: "default-src 'none'" }),
+};
+
+let routes: CaddyRoutes;
 const servers: Server[] = [];
 before(async () => {
   startHostd();
-  routes = await openCaddyRoutes(settings, hostd, log);
+  routes = await openCaddyRoutes(settings, tools);
 });
-after(() => {
+after(async () => {
+  await routes.close();
   for (const server of servers) server.close();
   host('systemctl', 'stop', 'berth-hostd');
 });
@@ -68,14 +95,18 @@ const whole = (port: number) => [{ path: '/', port, stripPrefix: false }];
 function ask(
   hostName: string,
   path = '/',
+  more: Record<string, string> = {},
 ): Promise<{ status: number; text: string; headers: Record<string, unknown> }> {
   return new Promise((resolve, reject) => {
-    request({ host: '127.0.0.1', port: 80, path, headers: { host: hostName, connection: 'close' } }, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text, headers: response.headers }));
-      response.on('error', reject);
-    })
+    request(
+      { host: '127.0.0.1', port: 80, path, headers: { host: hostName, connection: 'close', ...more } },
+      (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, text, headers: response.headers }));
+        response.on('error', reject);
+      },
+    )
       .on('error', reject)
       .end();
   });
@@ -87,7 +118,7 @@ test('a preview has a page from the start, then its app, path by path; a close l
   await routes.ensure(routeTo(shop, null, [], []));
   const page = await ask('shop-1.preview.test');
   assert.equal(page.status, 503);
-  assert.match(page.text, /does not answer right now/);
+  assert.match(page.text, /does not answer yet/);
 
   const paths = [
     ...whole(3000),
@@ -114,7 +145,8 @@ test('a preview has a page from the start, then its app, path by path; a close l
   await routes.remove(shop);
   assert.equal(await routes.observe(shop), null);
   assert.equal((await ask('shop-1.preview.test')).status, 404);
-  assert.deepEqual(readdirSync('/etc/caddy/previews'), []);
+  assert.deepEqual(readdirSync('/etc/caddy/previews').toSorted(), ['hosts', 'previews.site', 'status.sock']);
+  assert.deepEqual(readdirSync('/etc/caddy/previews/hosts'), []);
   assert.deepEqual(await hostd.ask({ verb: 'list-answers' }), []);
 });
 
@@ -123,7 +155,7 @@ test('an update switches below Caddy: same files, same address, not one request 
   await standIn(302, [3000]);
   const shop = slug('shop-2');
   await routes.ensure(routeTo(shop, 301, [3000], whole(3000)));
-  const before = host('stat', '-c', '%y', '/etc/caddy/previews/shop-2.caddy', '/etc/caddy/previews/~site.caddy');
+  const before = host('stat', '-c', '%y', '/etc/caddy/previews/shop-2.caddy', '/etc/caddy/previews/previews.site');
   let failed = 0;
   let asked = 0;
   const over = new AbortController();
@@ -143,36 +175,155 @@ test('an update switches below Caddy: same files, same address, not one request 
   await Promise.all(load);
   console.log(`50 updates under load through Caddy: ${failed} of ${asked} requests failed`);
   assert.equal(failed, 0, `${failed} of ${asked}`);
-  assert.equal(host('stat', '-c', '%y', '/etc/caddy/previews/shop-2.caddy', '/etc/caddy/previews/~site.caddy'), before);
+  assert.equal(
+    host('stat', '-c', '%y', '/etc/caddy/previews/shop-2.caddy', '/etc/caddy/previews/previews.site'),
+    before,
+  );
   assert.equal(await routes.inFlight(shop, instanceNameOf(301)), 0);
   await routes.remove(shop);
 });
 
-test('routes outlive the operator, hostd and Caddy; what the app does not answer shows the page', async () => {
+const html = { accept: 'text/html' };
+
+test('routes outlive the operator, hostd and Caddy; where nothing answers there is the status page, or one of Caddy', async () => {
   await standIn(303, [3000]);
   const shop = slug('shop-3');
   await routes.ensure(routeTo(shop, 303, [3000], whole(3000)));
+  await routes.close();
   host('systemctl', 'stop', 'berth-hostd');
   host('systemctl', 'restart', 'caddy');
   assert.equal((await ask('shop-3.preview.test')).text, 'p303:3000/');
-  startHostd();
-  const again = await openCaddyRoutes(settings, hostd, log);
-  assert.equal((await again.observe(shop))?.answering?.instance, 'p303');
   servers.pop()?.close();
-  assert.equal((await ask('shop-3.preview.test')).status, 503);
+  const away = await ask('shop-3.preview.test', '/', html);
+  assert.equal(away.status, 503);
+  assert.match(away.text, /does not answer right now/);
+  assert.equal(away.headers['x-robots-tag'], 'noindex');
+
+  startHostd();
+  host('rm', '-r', '/etc/caddy/previews/hosts');
+  host('mkdir', '-p', '/etc/caddy/previews/hosts/gone-1');
+  routes = await openCaddyRoutes(settings, tools);
+  assert.deepEqual(readdirSync('/etc/caddy/previews/hosts'), ['shop-3'], 'made again from the files');
+  assert.equal((await routes.observe(shop))?.answering?.instance, 'p303');
+  const there = await ask('shop-3.preview.test', '/any', html);
+  assert.equal(there.status, 503);
+  assert.equal(there.text, '<p>status of shop-3</p>');
+  assert.equal(there.headers['content-security-policy'], "default-src 'none'");
+  assert.match((await ask('shop-3.preview.test')).text, /does not answer yet/, 'a program gets one line');
   await routes.remove(shop);
 });
 
-test('a file that Caddy refuses is set aside; the others go through, and the rest of the host is served', async () => {
+test('previews come and go without a change of Caddy’s configuration: open connections of others stay', async () => {
   await standIn(304, [3000]);
+  const name = slug('shop-4');
+  await routes.ensure(routeTo(name, 304, [3000], whole(3000)));
+  const others = Array.from({ length: 20 }, (_, index) => slug(`other-${index + 1}`));
+  const loadedAt = () => host('journalctl', '-u', 'caddy', '--no-pager', '-o', 'cat', '-g', 'load complete|loaded');
+  const before = [host('stat', '-c', '%y %i', '/etc/caddy/previews/previews.site'), loadedAt()];
+  const connection = connect(80, '127.0.0.1');
+  const over = once(connection, 'close');
+  connection.write('GET / HTTP/1.1\r\nHost: shop-4.preview.test\r\n\r\n');
+  await once(connection, 'data');
+  for (const other of others) await routes.ensure(routeTo(other, 304, [3000], whole(3000)));
+  for (const other of others) assert.equal((await ask(`${other}.preview.test`)).text, 'p304:3000/');
+  for (const other of others) await routes.remove(other);
+  connection.write('GET /again HTTP/1.1\r\nHost: shop-4.preview.test\r\nConnection: close\r\n\r\n');
+  assert.match(String(await once(connection, 'data')), /p304:3000\/again/);
+  await over;
+  assert.deepEqual([host('stat', '-c', '%y %i', '/etc/caddy/previews/previews.site'), loadedAt()], before);
+  await routes.remove(name);
+});
+
+test('no host name or path reaches another upstream, or anything on disk', async () => {
+  await standIn(309, [3000]);
+  const shop = slug('shop-5');
+  await routes.ensure(routeTo(shop, 309, [3000], whole(3000)));
+  const labels = [
+    '*',
+    '?????-?',
+    '[s]hop-5',
+    'shop-*',
+    '..',
+    '.',
+    '.shop-5',
+    '{env.HOME}',
+    'shop-5%2f..',
+    'shop-5\\',
+    "'",
+    '~',
+  ];
+  for (const label of labels) {
+    const { status } = await ask(`${label}.preview.test`).catch(() => ({ status: 400 }));
+    assert.ok(status === 404 || status === 400, `${label}: ${status}`);
+  }
+  for (const path of [
+    '/..%2f..%2fetc/passwd',
+    '/%2e%2e/%2e%2e/',
+    '/*',
+    '/[a-z]',
+    '/{http.request.host}',
+    '//evil.test/',
+  ])
+    assert.match((await ask('shop-5.preview.test', path)).text, /^p309:3000\//, path);
+  assert.equal((await ask('shop-5.preview.test:80')).text, 'p309:3000/');
+  await routes.remove(shop);
+});
+
+test('a file that is not ours disturbs nobody; routes that Caddy refuses are refused alone, the others go through', async () => {
+  await standIn(306, [3000]);
   writeFileSync('/etc/caddy/previews/broken-1.caddy', 'broken.preview.test {\n  no_such_directive {\n');
-  const shop = slug('shop-4');
-  await routes.ensure(routeTo(shop, 304, [3000], whole(3000)));
-  assert.equal((await ask('shop-4.preview.test')).text, 'p304:3000/');
-  assert.equal(existsSync('/etc/caddy/previews/broken-1.caddy'), false);
-  assert.equal(existsSync('/etc/caddy/previews/broken-1.caddy.refused'), true);
-  assert.equal(messages.length, 1);
-  host('rm', '/etc/caddy/previews/broken-1.caddy.refused');
+  const [good, bad] = [slug('shop-6'), slug('shop-7')];
+  const wanted = (name: Slug, path: string) =>
+    routeTo(name, 306, [3000], [...whole(3000), { path, port: 3000, stripPrefix: false }]);
+  // Nothing that passes our checks is known to be refused at loading, so the refusal is made: by the answer that Caddy would give.
+  caddyRefuses = '/refused';
+  const results = await Promise.allSettled([
+    routes.ensure(wanted(good, '/new')),
+    routes.ensure(wanted(bad, '/refused')),
+  ]);
+  assert.deepEqual(
+    results.map((result) => result.status),
+    ['fulfilled', 'rejected'],
+  );
+  assert.equal((await ask('shop-6.preview.test', '/new')).text, 'p306:3000/new');
+  assert.equal((await ask('shop-7.preview.test')).status, 404);
+  assert.equal(await routes.observe(bad), null);
+  assert.equal(existsSync('/etc/caddy/previews/shop-7.caddy'), false);
+
+  // The same at the start: a newer Caddy may refuse what an older one took.
+  caddyRefuses = null;
+  await routes.ensure(wanted(bad, '/refused'));
+  await routes.close();
+  caddyRefuses = '/refused';
+  host('rm', '/etc/caddy/previews/previews.site');
+  routes = await openCaddyRoutes(settings, tools);
+  assert.equal(await routes.observe(bad), null);
+  assert.ok(existsSync('/etc/caddy/previews/shop-7.caddy.refused'));
+  assert.equal((await ask('shop-6.preview.test', '/new')).text, 'p306:3000/new');
+  caddyRefuses = null;
+  assert.ok(existsSync('/etc/caddy/previews/broken-1.caddy'));
+  host('rm', '/etc/caddy/previews/broken-1.caddy', '/etc/caddy/previews/shop-7.caddy.refused');
+  await routes.remove(good);
+});
+
+test('a preview with a password asks for it; another password is in force after a restart of the operator', async () => {
+  await standIn(307, [3000]);
+  const shop = slug('shop-8');
+  const hashOf = (text: string) => host('perl', '-e', 'print crypt($ARGV[0], q($2b$05$abcdefghijklmnopqrstuu))', text);
+  const login = (text: string) => ({ authorization: `Basic ${Buffer.from(`review:${text}`).toString('base64')}` });
+  password = { user: 'review', hash: hashOf('hiccup') };
+  await routes.ensure(routeTo(shop, 307, [3000], whole(3000)));
+  const asked = await ask('shop-8.preview.test');
+  assert.equal(asked.status, 401);
+  assert.match(String(asked.headers['www-authenticate']), /^Basic/);
+  assert.equal((await ask('shop-8.preview.test', '/', login('wrong'))).status, 401);
+  assert.equal((await ask('shop-8.preview.test', '/', login('hiccup'))).text, 'p307:3000/');
+
+  await routes.close();
+  password = { user: 'review', hash: hashOf('another') };
+  routes = await openCaddyRoutes(settings, tools);
+  assert.equal((await ask('shop-8.preview.test', '/', login('hiccup'))).status, 401);
+  assert.equal((await ask('shop-8.preview.test', '/', login('another'))).text, 'p307:3000/');
   await routes.remove(shop);
 });
 

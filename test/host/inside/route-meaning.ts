@@ -3,13 +3,19 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { differences, meaningOf } from '../../../webhook/adapters/caddy/adapted.ts';
+import { differences, meaningOf, type Meaning } from '../../../webhook/adapters/caddy/adapted.ts';
 import { checkedRouteFile } from '../../../webhook/adapters/caddy/route-files.ts';
 import { candidateText, expectedOf } from '../../../webhook/adapters/caddy/routes.ts';
 import { manifestFrom } from '../../../webhook/core/app-manifest.ts';
 import { extraHostLabel, hostLabelOf, parseSlug, type Slug } from '../../../webhook/core/names.ts';
+import { parsePool } from '../../../webhook/core/slots.ts';
 
-const settings = { domain: 'preview.test', scheme: 'http' } as const;
+const settings = {
+  domain: 'preview.test',
+  scheme: 'http',
+  directory: '/etc/caddy/previews',
+  previewPool: parsePool('10.101.0.0/16') ?? assert.fail(),
+} as const;
 const slug = (text: string): Slug => parseSlug(text) ?? assert.fail(text);
 const whole = (port: number) => [{ path: '/', port, stripPrefix: false }];
 
@@ -24,6 +30,7 @@ function randomFrom(seed: number): (below: number) => number {
   };
 }
 
+const passwords = ['a', 'review'].map((user) => ({ user, hash: `$2a$14$${'x'.repeat(53)}` }));
 const hostilePaths = [
   'api',
   '//',
@@ -59,7 +66,14 @@ const hostilePrefixes = [
   '9',
 ];
 
-test('S12: of 100,000 random metas each is refused, or means exactly its own hosts, address and ports', () => {
+/** What Caddy itself makes of a text. */
+function adapted(text: string): Meaning {
+  writeFileSync('/tmp/candidate', text);
+  const words = ['adapt', '--config', '/tmp/candidate', '--adapter', 'caddyfile'];
+  return meaningOf(execFileSync('caddy', words, { maxBuffer: 1e9, stdio: ['ignore', 'pipe', 'ignore'] }).toString());
+}
+
+test('S12: of 100,000 random metas each is refused, or each of its hosts asks exactly its own address and ports', () => {
   const seed = Number(process.env['BERTH_SEED'] ?? Date.now() % 2 ** 31) || 1;
   console.log(`S12: seed ${seed}`);
   const random = randomFrom(seed);
@@ -89,40 +103,19 @@ test('S12: of 100,000 random metas each is refused, or means exactly its own hos
         refused += 1;
         continue;
       }
+      const basicAuth = random(8) === 0 ? pick(passwords) : null;
       const extra = manifest.manifest.extraHosts.map((each) => ({
         label: extraHostLabel(each.prefix, name),
         routes: each.routes,
       }));
       const hosts = [{ label: hostLabelOf(name), routes: manifest.manifest.routes }, ...extra];
-      files.push(checkedRouteFile({ slug: name, address: `10.101.${batch}.${(index % 250) + 1}`, hosts }));
+      files.push(checkedRouteFile({ slug: name, address: `10.101.${batch}.${(index % 250) + 1}`, hosts, basicAuth }));
     }
-    // One adaptation for the batch: hosts and addresses must be those of all, and every dial one of some preview's own.
-    writeFileSync('/tmp/candidate', candidateText(settings, files));
-    const adapted = execFileSync('caddy', ['adapt', '--config', '/tmp/candidate', '--adapter', 'caddyfile'], {
-      maxBuffer: 1e9,
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
-    const meaning = meaningOf(adapted.toString());
-    const expected = files.map((file) => expectedOf(settings, file));
-    const addressOf = new Map(expected.flatMap((each) => each.hosts.map((name) => [name, each.address] as const)));
-    if (meaning.foreign.length > 0) violations += meaning.foreign.length;
-    if (meaning.hosts.size !== addressOf.size) violations += 1;
-    for (const name of meaning.hosts) if (!addressOf.has(name)) violations += 1;
-    for (const [name, address] of meaning.addresses) if (addressOf.get(name) !== address) violations += 1;
-    for (const dial of meaning.dials) if (!/^10\.101\.\d+\.\d+:(?:3000|4000)$/.test(dial)) violations += 1;
+    // One adaptation for the batch: each host asks its own address and ports, the site of all what is found, and nothing else is there.
+    const found = differences(adapted(candidateText(settings, files)), expectedOf(settings, files));
+    if (found.length > 0) console.log(found.slice(0, 5).join('\n'));
+    violations += found.length;
     checked += files.length;
-    // And a sample alone, with everything that the adapter itself asks of a candidate.
-    if (batch % 5 !== 0) continue;
-    const sample = files[random(files.length)] ?? assert.fail();
-    writeFileSync('/tmp/candidate', candidateText(settings, [sample]));
-    const alone = execFileSync('caddy', ['adapt', '--config', '/tmp/candidate', '--adapter', 'caddyfile'], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
-    assert.deepEqual(
-      differences(meaningOf(alone.toString()), expectedOf(settings, sample)),
-      [],
-      JSON.stringify(sample),
-    );
   }
   console.log(`S12: ${violations} violations in ${refused + checked} metas: ${refused} refused, ${checked} as meant`);
   assert.equal(violations, 0);
@@ -135,29 +128,28 @@ test('the check of a candidate sees what does not belong there', () => {
     address: '10.101.0.9',
     hosts: [{ label: 'shop-9', routes: whole(3000) }],
   });
-  const adapt = (text: string) => {
-    writeFileSync('/tmp/candidate', text);
-    return meaningOf(
-      execFileSync('caddy', ['adapt', '--config', '/tmp/candidate', '--adapter', 'caddyfile'], {
-        stdio: ['ignore', 'pipe', 'ignore'],
-      }).toString(),
-    );
-  };
   const good = candidateText(settings, [file]);
   const wrong = [
-    good.replace('{berth_address}:3000', '127.0.0.1:2019'),
-    good.replaceAll('10.101.0.9', '10.101.0.8'),
+    good.replace('10.101.0.9:3000 {', '127.0.0.1:2019 {'),
+    good.replace('10.101.0.9:3000 {', '10.101.0.8:3000 {'),
+    good.replace('{re.found.1}:3000', '127.0.0.1:2019'),
+    good.replace('{re.found.1}:3000', '{http.request.header.X-Upstream}'),
     good.replace('handle_errors', 'file_server\nhandle_errors'),
     good.replace('http://shop-9.preview.test', 'http://shop-9.preview.test, http://evil.test'),
+    good.replace('http://*.preview.test', 'http://*.preview.test, http://evil.test'),
     good.replace('keepalive off', 'keepalive off\n}\nheader_up X-Y z\nrewrite /internal\ntransport http {'),
-    good.replace('host shop-9.preview.test', 'host shop-9.preview.test other.preview.test'),
+    good.replace('root /etc/caddy/previews/hosts', 'root /'),
+    good.replace('try_files /{re.preview.1}/*', 'try_files /{http.request.uri.path}'),
+    good.replace('^([a-z0-9]|', '^(.*|'),
+    good.replace('10\\.101\\.[0-9]+\\.[0-9]+', '[^~]+'),
+    good.replace('vars {re.found.3}', 'vars {http.request.header.X-Kind}'),
   ];
-  assert.deepEqual(differences(adapt(good), expectedOf(settings, file)), []);
+  assert.deepEqual(differences(adapted(good), expectedOf(settings, [file])), []);
   for (const text of wrong) {
     assert.notEqual(text, good);
     let found: string[];
     try {
-      found = differences(adapt(text), expectedOf(settings, file));
+      found = differences(adapted(text), expectedOf(settings, [file]));
     } catch {
       found = ['refused by Caddy'];
     }

@@ -1,16 +1,15 @@
-/** The folder that Caddy imports: one file per preview, which is the truth about its route, and the site made from all of them. */
+/** The folder of routes: one file per preview, which is the truth about its route, and the site that Caddy imports. */
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { appManifestSchema } from '../../core/app-manifest.ts';
 import { OperatorError } from '../../core/errors.ts';
 import { parseSlug, type HostLabel, type Slug } from '../../core/names.ts';
-import { routeFileText, siteText, type RouteFile, type SiteSettings } from './site.ts';
+import { basicAuthSchema } from '../../core/policy.ts';
+import { routeFileText, siteText, type Kind, type RouteFile, type SiteSettings } from './site.ts';
 
-/** Sorted after every slug, because it uses the snippets of the files before it. */
-const siteFile = '~site.caddy';
+const siteFile = 'previews.site';
 const suffix = '.caddy';
-/** Not imported by Caddy, which reads `*.caddy`. */
 const unfinished = '.unfinished';
 const refused = '.refused';
 
@@ -18,15 +17,15 @@ const label = z.custom<HostLabel>(
   (value) => typeof value === 'string' && /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(value),
   'is not a host label',
 );
-const route = appManifestSchema.shape.routes.unwrap().element;
+const routes = z.array(appManifestSchema.shape.routes.unwrap().element).max(32);
+const basicAuth = basicAuthSchema.nullable().default(null);
+const kind = z.strictObject({ routes, basicAuth });
 const routeFile = z
   .strictObject({
     slug: z.custom<Slug>((value) => typeof value === 'string' && parseSlug(value) !== null, 'is not a slug'),
     address: z.ipv4(),
-    hosts: z
-      .array(z.strictObject({ label, routes: z.array(route).max(32) }))
-      .min(1)
-      .max(5),
+    hosts: z.array(z.strictObject({ label, routes })).min(1).max(5),
+    basicAuth,
   })
   .refine(
     ({ slug, hosts }) => hosts.every((host) => host.label === (slug as string) || host.label.endsWith(`-${slug}`)),
@@ -46,57 +45,57 @@ export function checkedRouteFile(value: unknown): RouteFile {
   throw new OperatorError('ROUTE_REFUSED', `The route is not usable: ${problems.join('; ')}.`);
 }
 
-/** All files of ours that can be read. Others are left where they are: whose they are is not known. */
+/** All files of ours that can be read. Others are left where they are: whose they are is not known, and Caddy does not import them. */
 export async function readRouteFiles(directory: string): Promise<RouteFile[]> {
   await mkdir(directory, { recursive: true });
   const files: RouteFile[] = [];
   for (const name of await readdir(directory)) {
     const path = join(directory, name);
     if (name.endsWith(unfinished)) await rm(path, { force: true });
-    if (!name.endsWith(suffix) || name === siteFile) continue;
-    const json = (await readFile(path, 'utf8')).split('\n')[1]?.replace(/^# /, '') ?? '';
-    const parsed = routeFile.safeParse(parsedJson(json));
+    if (!name.endsWith(suffix)) continue;
+    const parsed = routeFile.safeParse(commentIn(await readFile(path, 'utf8')));
     if (parsed.success && `${parsed.data.slug}${suffix}` === name) files.push(parsed.data);
   }
   return files;
 }
 
-function parsedJson(text: string): unknown {
+/** What the second line says, which is a comment for Caddy. */
+function commentIn(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text.split('\n')[1]?.replace(/^# /, '') ?? '');
   } catch {
     return null;
   }
 }
 
-export const pathOf = (directory: string, slug: Slug): string => join(directory, `${slug}${suffix}`);
+const pathOf = (directory: string, slug: Slug): string => join(directory, `${slug}${suffix}`);
 
-export async function saveRouteFile(directory: string, settings: SiteSettings, file: RouteFile): Promise<void> {
-  await replaceFile(pathOf(directory, file.slug), routeFileText(settings, file));
+export async function saveRouteFile(settings: SiteSettings, file: RouteFile): Promise<void> {
+  await replaceFile(pathOf(settings.directory, file.slug), routeFileText(settings, file));
 }
 
 export async function removeRouteFile(directory: string, slug: Slug): Promise<void> {
   await rm(pathOf(directory, slug), { force: true });
 }
 
-export async function saveSite(directory: string, settings: SiteSettings, files: readonly RouteFile[]): Promise<void> {
-  const text = siteText(settings, files);
-  // Caddy takes an empty file for a damaged one.
-  if (text === '') await rm(join(directory, siteFile), { force: true });
-  else await replaceFile(join(directory, siteFile), text);
+/** Out of our sight, and kept for whoever looks into why Caddy refused it. */
+export async function setRouteFileAside(directory: string, slug: Slug): Promise<void> {
+  const path = pathOf(directory, slug);
+  await rename(path, `${path}${refused}`);
 }
 
-/** Puts files out of Caddy's sight that it refuses on their own. Returns the names of those that it did. */
-export async function quarantine(directory: string, isRefused: (text: string) => Promise<boolean>): Promise<string[]> {
-  const names: string[] = [];
-  for (const name of await readdir(directory)) {
-    if (!name.endsWith(suffix) || name === siteFile) continue;
-    const path = join(directory, name);
-    if (!(await isRefused(await readFile(path, 'utf8')))) continue;
-    await rename(path, `${path}${refused}`);
-    names.push(name);
-  }
-  return names;
+/** The kinds of the site on disk; null when there is none, or not as we would write it today. */
+export async function readSite(settings: SiteSettings): Promise<Kind[] | null> {
+  const text = await readFile(join(settings.directory, siteFile), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return '';
+    throw error;
+  });
+  const parsed = z.array(kind).safeParse(commentIn(text));
+  return parsed.success && siteText(settings, parsed.data) === text ? parsed.data : null;
+}
+
+export async function saveSite(settings: SiteSettings, kinds: readonly Kind[]): Promise<void> {
+  await replaceFile(join(settings.directory, siteFile), siteText(settings, kinds));
 }
 
 /** Whole and durable, or not at all: Caddy may read at any instant, and power may go. */

@@ -1,68 +1,114 @@
 /**
- * Routes over Caddy, files and an nftables map. Caddy's configuration changes only when a preview comes, goes, or has other routes than before;
- * which instance answers is an element of the map below (hostd), because every change of Caddy's configuration resets some connections.
+ * Routes over Caddy, a folder and an nftables map. Which instance answers is an element of the map (hostd); which preview a host name is, Caddy looks up in
+ * the folder (lookups.ts). Its configuration changes only for a list of routes that no preview had before (site-in-force.ts), because every change of it
+ * resets some connections.
  *
- * A candidate is adapted on its own first, and must mean exactly what we meant. Changes that come together are loaded together, one load at a
- * time. If Caddy refuses the whole, the file that it refuses alone is set aside and the rest goes through.
+ * A candidate is adapted first, and must mean exactly what we meant.
  */
+import { join } from 'node:path';
 import { OperatorError } from '../../core/errors.ts';
 import type { HostDaemon } from '../../core/host-verbs.ts';
 import { slotOf, type HostLabel, type InstanceName, type Slug } from '../../core/names.ts';
+import type { BasicAuth } from '../../core/policy.ts';
 import type { Upstreams } from '../../core/preview.ts';
 import { addressesOf, type AddressPool } from '../../core/slots.ts';
 import type { Log, PreviewRoute, Routes } from '../../ports.ts';
-import { differences, meaningOf } from './adapted.ts';
+import { differences, meaningOf, type Expected } from './adapted.ts';
+import { putAllLookups, putLookup, removeLookup } from './lookups.ts';
+import { checkedRouteFile, readRouteFiles, removeRouteFile, saveRouteFile, setRouteFileAside } from './route-files.ts';
+import { SiteInForce } from './site-in-force.ts';
 import {
-  checkedRouteFile,
-  quarantine,
-  readRouteFiles,
-  removeRouteFile,
-  saveRouteFile,
-  saveSite,
-} from './route-files.ts';
-import { hostOf, routeFileText, siteText, type RouteFile, type SiteSettings } from './site.ts';
+  hostOf,
+  kindName,
+  lookupDirectory,
+  lookupName,
+  lookupPatterns,
+  routeFileText,
+  siteText,
+  STATUS_UPSTREAM,
+  type Kind,
+  type RouteFile,
+  type SiteSettings,
+} from './site.ts';
+import { openStatusServer, type StatusPage } from './status-server.ts';
 
 export interface CaddySettings extends SiteSettings {
-  /** `/etc/caddy/previews`. */
-  readonly directory: string;
-  /** Instances' addresses, and previews'. hostd has the same. */
+  /** Instances' addresses. hostd has the same, and the same `previewPool`. */
   readonly pool: AddressPool;
-  readonly previewPool: AddressPool;
   /** The port in URLs, where it is not the scheme's own. */
   readonly publicPort: number | null;
 }
 
+export interface Tools {
+  readonly hostd: HostDaemon;
+  readonly log: Log;
+  /** The password that a preview asks for, as the configuration has it now. */
+  readonly basicAuthOf: (slug: Slug) => Promise<BasicAuth | null>;
+  /** What to show while nothing answers. */
+  readonly statusPage: (slug: Slug) => Promise<StatusPage>;
+}
+
+export interface CaddyRoutes extends Routes {
+  /** Caddy goes on alone: routes stay, and where nothing answers it shows a page of its own. */
+  close(): Promise<void>;
+}
+
 /** Reads what is there and puts it in force. Throws RUNTIME_FAILED when hostd or Caddy do not answer. */
-export async function openCaddyRoutes(settings: CaddySettings, hostd: HostDaemon, log: Log): Promise<Routes> {
-  const routes = new CaddyRoutes({ settings, hostd, log });
+export async function openCaddyRoutes(settings: CaddySettings, tools: Tools): Promise<CaddyRoutes> {
+  const routes = new RoutesOfCaddy(settings, tools);
   await routes.open();
   return routes;
 }
 
-interface Tools {
-  readonly settings: CaddySettings;
-  readonly hostd: HostDaemon;
-  readonly log: Log;
-}
-
-class CaddyRoutes implements Routes {
+class RoutesOfCaddy implements CaddyRoutes {
+  readonly #settings: CaddySettings;
   readonly #tools: Tools;
+  readonly #lookups: string;
   readonly #files = new Map<Slug, RouteFile>();
+  /** Files that are being replaced: Caddy still finds what they say. */
+  readonly #leaving = new Set<RouteFile>();
   /** The kernel's answers by address, as hostd told them at the start; this process alone changes them. */
   readonly #answers = new Map<string, Answering>();
-  readonly #load: () => Promise<void>;
+  readonly #site: SiteInForce;
+  #closeStatusServer: () => Promise<void> = () => Promise.resolve();
 
-  constructor(tools: Tools) {
+  constructor(settings: CaddySettings, tools: Tools) {
+    this.#settings = settings;
     this.#tools = tools;
-    this.#load = coalesced(() => loadAll(tools, this.#files));
+    this.#lookups = lookupDirectory(settings);
+    const inUse = () => [...this.#files.values(), ...this.#leaving].flatMap(kindsOf);
+    this.#site = new SiteInForce({ settings, hostd: tools.hostd, log: tools.log, inUse });
   }
 
   async open(): Promise<void> {
-    const { settings, hostd } = this.#tools;
-    for (const file of await readRouteFiles(settings.directory)) this.#files.set(file.slug, file);
+    const { directory } = this.#settings;
+    const { hostd, log, basicAuthOf, statusPage } = this.#tools;
+    for (const file of await readRouteFiles(directory))
+      this.#files.set(file.slug, { ...file, basicAuth: await basicAuthOf(file.slug) });
     for (const { address, name, ports } of await hostd.ask({ verb: 'list-answers' }))
       this.#answers.set(address, { instance: name, ports });
-    await this.#load();
+    const refused = await this.#site.open();
+    for (const file of this.#files.values()) {
+      if (!kindsOf(file).some((kind) => refused.includes(kindName(kind)))) continue;
+      this.#files.delete(file.slug);
+      await setRouteFileAside(directory, file.slug);
+      log.error({ slug: file.slug }, 'the route of this preview is set aside: Caddy refuses it');
+    }
+    // What a crash left, or a file that was set aside.
+    const addresses = new Set([...this.#files.values()].map((file) => file.address));
+    for (const address of this.#answers.keys()) if (!addresses.has(address)) await this.#answer(address, null);
+    await putAllLookups(this.#lookups, new Map([...this.#files.values()].flatMap(lookupsOf)));
+    this.#closeStatusServer = await openStatusServer({
+      socket: join(directory, 'status.sock'),
+      domain: this.#settings.domain,
+      slugOf: (label) => this.#slugOf(label),
+      statusPage,
+      log,
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#closeStatusServer();
   }
 
   observe(slug: Slug): Promise<PreviewRoute | null> {
@@ -80,27 +126,35 @@ class CaddyRoutes implements Routes {
       await this.#answer(before.address, route.answering);
       return;
     }
-    // Other routes get another address: until Caddy has them, requests go on to the old address and what answers there.
-    const file = checkedRouteFile({ slug: route.slug, address: this.#freeAddress(), hosts: hostsOf(route) });
+    // Other routes get another address: a request finds the old routes and the old address, or the new ones and the new address.
+    const basicAuth = await this.#tools.basicAuthOf(route.slug);
+    const file = checkedRouteFile({
+      slug: route.slug,
+      address: this.#freeAddress(),
+      hosts: hostsOf(route),
+      basicAuth,
+    });
+    if (before !== undefined) this.#leaving.add(before);
     this.#files.set(route.slug, file);
     try {
-      await this.#putInForce(file, route.answering);
+      await this.#putInForce(file, route.answering, before);
     } catch (error) {
       await this.#undo(file, before);
       throw error;
+    } finally {
+      if (before !== undefined) this.#leaving.delete(before);
     }
     if (before !== undefined) await this.#answer(before.address, null);
   }
 
   async remove(slug: Slug): Promise<void> {
-    const { directory } = this.#tools.settings;
     const file = this.#files.get(slug);
-    if (file === undefined) return removeRouteFile(directory, slug);
+    if (file !== undefined) {
+      for (const { label } of file.hosts) await removeLookup(this.#lookups, label);
+      await this.#answer(file.address, null);
+    }
+    await removeRouteFile(this.#settings.directory, slug);
     this.#files.delete(slug);
-    // The site first: a Caddy that starts in between must find every snippet that the site names.
-    await this.#load();
-    await this.#answer(file.address, null);
-    await removeRouteFile(directory, slug);
   }
 
   inFlight(_slug: Slug, instance: InstanceName): Promise<number> {
@@ -108,33 +162,41 @@ class CaddyRoutes implements Routes {
   }
 
   addressOf(label: HostLabel): { host: string; url: string } {
-    const { settings } = this.#tools;
+    const settings = this.#settings;
     const host = hostOf(settings, label) + (settings.publicPort === null ? '' : `:${settings.publicPort}`);
     return { host, url: `${settings.scheme}://${host}` };
   }
 
-  async #putInForce(file: RouteFile, answering: PreviewRoute['answering']): Promise<void> {
-    const { settings } = this.#tools;
-    await checkCandidate(this.#tools, file);
+  async #putInForce(
+    file: RouteFile,
+    answering: PreviewRoute['answering'],
+    before: RouteFile | undefined,
+  ): Promise<void> {
+    await checkCandidate(this.#settings, this.#tools.hostd, file);
+    await this.#site.require(kindsOf(file));
     await this.#answer(file.address, answering);
-    await saveRouteFile(settings.directory, settings, file);
-    await this.#load();
-    if (!this.#files.has(file.slug))
-      throw new OperatorError('ROUTE_REFUSED', `Caddy refused the route of ${file.slug}.`);
+    await saveRouteFile(this.#settings, file);
+    await this.#putLookups(file, before);
   }
 
+  async #putLookups(file: RouteFile, before: RouteFile | undefined): Promise<void> {
+    for (const [label, name] of lookupsOf(file)) await putLookup(this.#lookups, label, name);
+    const labels = new Set(file.hosts.map((host) => host.label));
+    for (const { label } of before?.hosts ?? []) if (!labels.has(label)) await removeLookup(this.#lookups, label);
+  }
+
+  /** What is on disk is what Caddy and the next start of ours take for true. */
   async #undo(file: RouteFile, before: RouteFile | undefined): Promise<void> {
-    const { settings } = this.#tools;
     await this.#answer(file.address, null).catch(() => undefined);
     if (before === undefined) {
+      for (const { label } of file.hosts) await removeLookup(this.#lookups, label);
+      await removeRouteFile(this.#settings.directory, file.slug);
       this.#files.delete(file.slug);
-      await removeRouteFile(settings.directory, file.slug);
     } else {
       this.#files.set(before.slug, before);
-      await saveRouteFile(settings.directory, settings, before);
+      await saveRouteFile(this.#settings, before);
+      await this.#putLookups(before, file);
     }
-    // What is on disk must be what Caddy would start with.
-    await this.#load().catch(() => undefined);
   }
 
   /** From now on this answers at the address, or nothing does: one atomic change in the kernel. */
@@ -146,16 +208,25 @@ class CaddyRoutes implements Routes {
     else this.#answers.set(address, { instance: to.instance, ports });
   }
 
+  #slugOf(label: string): Slug | null {
+    const own = this.#files.get(label as Slug);
+    const file = own ?? [...this.#files.values()].find(({ hosts }) => hosts.some((host) => host.label === label));
+    return file?.slug ?? null;
+  }
+
   #routeFrom(file: RouteFile): PreviewRoute {
     const answering = this.#answers.get(file.address);
-    const shown = answering === undefined ? null : upstreamsOf(this.#tools.settings, answering);
+    const shown = answering === undefined ? null : upstreamsOf(this.#settings, answering);
     return { slug: file.slug, hosts: file.hosts, answering: shown };
   }
 
   /** The lowest address that no preview has. Slot N of the preview pool gives one: its instance side. */
   #freeAddress(): string {
-    const { previewPool } = this.#tools.settings;
-    const used = new Set([...this.#answers.keys(), ...[...this.#files.values()].map((file) => file.address)]);
+    const { previewPool } = this.#settings;
+    const used = new Set([
+      ...this.#answers.keys(),
+      ...[...this.#files.values(), ...this.#leaving].map((file) => file.address),
+    ]);
     for (let slot = 1; slot <= previewPool.slotMax; slot += 1) {
       const address = addressesOf(previewPool, slot).instance;
       if (!used.has(address)) return address;
@@ -187,68 +258,60 @@ function upstreamsOf(
   return { instance, upstreams: Object.fromEntries(ports.map((port) => [String(port), { address, port }])) };
 }
 
-/** The preview's file alone, in a site alone, must mean its hosts, its address and its ports, and nothing else. */
-async function checkCandidate({ settings, hostd }: Tools, file: RouteFile): Promise<void> {
-  const text = candidateText(settings, [file]);
-  const adapted = await hostd.ask({ verb: 'adapt-caddyfile', text });
+const kindsOf = ({ hosts, basicAuth }: RouteFile): Kind[] => hosts.map(({ routes }) => ({ routes, basicAuth }));
+
+const lookupsOf = (file: RouteFile): [HostLabel, string][] =>
+  file.hosts.map((host) => [host.label, lookupName(file, host)]);
+
+/** The preview's own file, and the site with its kinds alone, must mean its hosts, its address and its ports, and nothing else. */
+async function checkCandidate(settings: SiteSettings, hostd: HostDaemon, file: RouteFile): Promise<void> {
+  const adapted = await hostd.ask({ verb: 'adapt-caddyfile', text: candidateText(settings, [file]) });
   if ('refused' in adapted)
     throw new OperatorError('ROUTE_REFUSED', `Caddy refused the route of ${file.slug}.`, { detail: adapted.refused });
-  const found = differences(meaningOf(resultIn(adapted.json)), expectedOf(settings, file));
+  const found = differences(meaningOf(resultIn(adapted.json)), expectedOf(settings, [file]));
   if (found.length === 0) return;
   throw new OperatorError('ROUTE_REFUSED', `The route of ${file.slug} would not mean what it should.`, {
     detail: found.join('\n'),
   });
 }
 
-/** The candidate as a whole Caddyfile; the snippet that the host's own configuration brings is empty here. */
+/** The candidates as a whole Caddyfile, with the site as the host's own configuration imports it; the snippet that this one brings is empty here. */
 export function candidateText(settings: SiteSettings, files: readonly RouteFile[]): string {
-  const parts = files.map((file) => routeFileText(settings, file)).join('');
-  return `{\nauto_https off\n}\n(cloudflare_tls) {\n}\n${parts}${siteText(settings, files)}`;
+  const own = files.map((file) => routeFileText(settings, file)).join('');
+  const kinds = new Map(files.flatMap(kindsOf).map((kind) => [kindName(kind), kind]));
+  const site = `${settings.scheme}://*.${settings.domain} {\nimport cloudflare_tls\n${siteText(settings, [...kinds.values()])}}\n`;
+  return `{\nauto_https off\n}\n(cloudflare_tls) {\n}\n${own}${site}`;
 }
 
-export function expectedOf(
-  settings: SiteSettings,
-  file: RouteFile,
-): { hosts: string[]; address: string; ports: number[] } {
-  const ports = new Set(file.hosts.flatMap((host) => host.routes.map((route) => route.port)));
-  return { hosts: file.hosts.map((host) => hostOf(settings, host.label)), address: file.address, ports: [...ports] };
+/** What the candidates must mean: each host asks its own address and ports; in the common site each kind asks its ports at what was found, and nothing else. */
+export function expectedOf(settings: SiteSettings, files: readonly RouteFile[]): Expected {
+  const dials = ({ routes }: Kind, address: string) => new Set(routes.map(({ port }) => `${address}:${port}`));
+  const own = files.flatMap((file) =>
+    file.hosts.map(({ label, routes }): [string, Set<string>] => [
+      hostOf(settings, label),
+      dials({ routes, basicAuth: null }, file.address),
+    ]),
+  );
+  const wildcard = `*.${settings.domain}`;
+  const kinds = files
+    .flatMap(kindsOf)
+    .filter(({ routes }) => routes.length > 0)
+    .map((kind): [string, Set<string>] => [`${wildcard}~${kindName(kind)}`, dials(kind, '{http.regexp.found.1}')]);
+  const [label, name] = lookupPatterns(settings);
+  const lookups = [
+    { vars_regexp: { '{http.request.host}': { name: 'preview', pattern: label } } },
+    {
+      file: {
+        root: lookupDirectory(settings),
+        try_files: ['/{http.regexp.preview.1}/*', '/{http.regexp.preview.1}/*'],
+      },
+    },
+    { vars_regexp: { '{http.matchers.file.relative}': { name: 'found', pattern: name } } },
+  ].map((matcher) => JSON.stringify(matcher));
+  return { sites: new Map([...own, ...kinds, [wildcard, new Set([STATUS_UPSTREAM])]]), lookups: new Set(lookups) };
 }
 
 /** POST /adapt wraps the configuration: `{"warnings": […], "result": {…}}`. */
 function resultIn(json: string): string {
   return JSON.stringify((JSON.parse(json) as { result?: unknown }).result ?? null);
-}
-
-async function loadAll({ settings, hostd, log }: Tools, files: Map<Slug, RouteFile>): Promise<void> {
-  await saveSite(settings.directory, settings, [...files.values()]);
-  const first = await hostd.ask({ verb: 'load-routes' });
-  if (first.refused === null) return;
-  const names = await quarantine(settings.directory, async (text) => {
-    const adapted = await hostd.ask({ verb: 'adapt-caddyfile', text: `(cloudflare_tls) {\n}\n${text}` });
-    return 'refused' in adapted;
-  });
-  log.error({ refused: first.refused, names }, 'Caddy refused the routes; files that it refuses alone are set aside');
-  for (const name of names) files.delete(name.replace(/\.caddy$/, '') as Slug);
-  await saveSite(settings.directory, settings, [...files.values()]);
-  const second = await hostd.ask({ verb: 'load-routes' });
-  if (second.refused !== null)
-    throw new OperatorError('ROUTE_REFUSED', 'Caddy refuses its configuration, and not because of a preview.', {
-      detail: second.refused,
-    });
-}
-
-/** Runs one at a time; whoever asks while one runs shares the next with all others who do. */
-function coalesced(work: () => Promise<void>): () => Promise<void> {
-  let running: Promise<void> = Promise.resolve();
-  let next: Promise<void> | null = null;
-  return () => {
-    next ??= running
-      .catch(() => undefined)
-      .then(() => {
-        running = next ?? Promise.resolve();
-        next = null;
-        return work();
-      });
-    return next;
-  };
 }
