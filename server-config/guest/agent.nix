@@ -131,10 +131,32 @@ in
           };
         }
       );
+      "claude-code/commands".source = ./agent/commands;
+      "claude-code/rules".source = ./agent/rules;
       "claude-code/hooks/guard-tool-use.ts".source = ./agent/guard-tool-use.ts;
       "claude-code/hooks/warn-of-injection.ts".source = ./agent/warn-of-injection.ts;
       "claude-code/hooks/hook-input.ts".source = ./agent/hook-input.ts;
     };
+
+    # Slash commands and rules are looked for in the user's own folder; what lies there is the store's, the same everywhere.
+    systemd.tmpfiles.settings.agent-guidance =
+      let
+        own = {
+          user = "agent";
+          group = "users";
+        };
+        folder.d = own // {
+          mode = "0755";
+        };
+        link = kind: { "L+" = own // { argument = "/etc/claude-code/${kind}"; }; };
+      in
+      {
+        "/home/agent/.claude" = folder;
+        "/home/agent/.claude/commands" = folder;
+        "/home/agent/.claude/rules" = folder;
+        "/home/agent/.claude/commands/berth" = link "commands";
+        "/home/agent/.claude/rules/berth" = link "rules";
+      };
 
     assertions = [
       {

@@ -118,10 +118,26 @@ if (typeof evaluator === 'string') {
         policy = c.environment.etc."claude-code/managed-settings.json".text;
         profile = c.environment.loginShellInit;
         credentials = c.systemd.units."agent-credentials.service".text;
+        commands = "\${c.environment.etc."claude-code/commands".source}";
+        rules = "\${c.environment.etc."claude-code/rules".source}";
+        guidance = lib.mapAttrs (_: each: each."L+".argument or each.d.mode) c.systemd.tmpfiles.settings.agent-guidance;
         sshd = lib.getAttrs [ "PasswordAuthentication" "PermitRootLogin" ] c.services.openssh.settings;
       }`,
-    )) as Record<'toplevel' | 'policy' | 'profile' | 'credentials', string> & { sshd: unknown };
+    )) as Record<'toplevel' | 'policy' | 'profile' | 'credentials' | 'commands' | 'rules', string> & {
+      sshd: unknown;
+      guidance: unknown;
+    };
     assert.match(shown.toplevel, /\.drv$/);
+    // Slash commands and rules come from the store, to where the agent's user looks for them.
+    assert.match(shown.commands, /^\/nix\/store\/.*commands$/);
+    assert.match(shown.rules, /^\/nix\/store\/.*rules$/);
+    assert.deepEqual(shown.guidance, {
+      '/home/agent/.claude': '0755',
+      '/home/agent/.claude/commands': '0755',
+      '/home/agent/.claude/commands/berth': '/etc/claude-code/commands',
+      '/home/agent/.claude/rules': '0755',
+      '/home/agent/.claude/rules/berth': '/etc/claude-code/rules',
+    });
     assert.deepEqual(shown.sshd, { PasswordAuthentication: false, PermitRootLogin: 'prohibit-password' });
     assert.match(
       readable(shown.credentials),

@@ -8,13 +8,20 @@
 import { readHookInput, stringsIn } from './hook-input.ts';
 
 const refused: readonly { readonly pattern: RegExp; readonly why: string }[] = [
-  { pattern: /\.ssh\/(id_|.*_key\b)|ssh_host_\w+_key\b(?!\.pub)/, why: 'private SSH keys' },
+  {
+    pattern:
+      /\.ssh\/(id_(?!\w+\.pub\b)|.*_key\b(?!\.pub))|ssh_host_\w+_key\b(?!\.pub)|\bid_(rsa|dsa|ecdsa|ed25519)(_sk)?\b(?!\.pub)/,
+    why: 'private SSH keys',
+  },
   { pattern: /\/etc\/g?shadow\b/, why: 'the password file' },
   {
-    pattern: /claude-creds|agent-credentials|\.credentials\.json|\.git-credentials|\.netrc\b/,
+    pattern: /claude-creds|agent-credentials|\.credentials\.json|\.git-credentials|\.netrc\b|\.pgpass\b|\.npmrc\b/,
     why: 'credential files',
   },
-  { pattern: /\.(aws|config\/gh|docker)\/|\.npmrc\b/, why: 'credential files' },
+  {
+    pattern: /\.(aws|azure|config\/gh|config\/gcloud|docker|gnupg|kube)\/|\/run\/credentials\b|\/var\/secrets\b/,
+    why: 'credential files',
+  },
   { pattern: /\/proc\/[^/\s]+\/environ\b/, why: 'the environment of processes' },
   { pattern: /CLAUDE_CODE_OAUTH_TOKEN/, why: 'the model token' },
   {

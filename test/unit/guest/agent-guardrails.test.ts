@@ -1,7 +1,9 @@
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
+import { z } from 'zod';
 
 const hooks = resolve(import.meta.dirname, '../../../server-config/guest/agent');
 
@@ -17,6 +19,13 @@ test('the guard refuses keys, credential files, the password file and force-push
   const refused: readonly [unknown, RegExp][] = [
     [read('/home/agent/.ssh/id_ed25519'), /private SSH keys/],
     [read('/etc/ssh/ssh_host_ed25519_key'), /private SSH keys/],
+    [bash('cd ~/.ssh && base64 id_rsa'), /private SSH keys/],
+    [bash('tar c ~/.gnupg/ ~/.kube/config'), /credential files/],
+    [read('/home/agent/.pgpass'), /credential files/],
+    [read('/home/agent/.config/gcloud/credentials.db'), /credential files/],
+    [read('/var/secrets/claude/oauth_token'), /credential files/],
+    [read('/run/credentials/x.service/token'), /credential files/],
+    [{ tool_name: 'Grep', tool_input: { pattern: '.', path: '/etc/shadow-' } }, /password file/],
     [bash('sudo cat /etc/shadow'), /password file/],
     [bash('cat < /etc/gshadow'), /password file/],
     [read('/run/agent-credentials/oauth_token'), /credential files/],
@@ -43,6 +52,7 @@ test('the guard lets ordinary work through', () => {
     bash('npm test && rm -f build.log'),
     bash('cat ~/.ssh/known_hosts'),
     read('/etc/ssh/ssh_host_ed25519_key.pub'),
+    bash('cat ~/.ssh/id_ed25519.pub'),
     read('/home/agent/app/shadow.css'),
     bash('git log --format=%H; git fetch -f'),
   ];
@@ -68,3 +78,75 @@ test('fetched text that gives orders produces a warning, other text none', () =>
   }
   assert.equal(hook('warn-of-injection', fetched('The system ignores empty lines. See previous chapters.')).stdout, '');
 });
+
+test('what the guard refuses by its words, the settings refuse by path', () => {
+  const settings = JSON.parse(readFileSync(join(hooks, 'managed-settings.json'), 'utf8')) as {
+    permissions: { deny: string[]; disableBypassPermissionsMode: string };
+    allowManagedHooksOnly: boolean;
+  };
+  for (const rule of settings.permissions.deny) assert.match(rule, /^(Read|Edit|Bash)\([^()]+\)$/);
+  assert.equal(new Set(settings.permissions.deny).size, settings.permissions.deny.length);
+  for (const path of [
+    '~/.ssh/',
+    '//etc/shadow',
+    '//etc/gshadow',
+    '~/.gnupg/',
+    '~/.kube/',
+    '~/.pgpass',
+    '//run/credentials/',
+  ])
+    assert.ok(
+      settings.permissions.deny.some((rule) => rule.startsWith(`Read(${path}`)),
+      path,
+    );
+  // Nobody inside switches them off, and no repository brings hooks of its own.
+  assert.equal(settings.permissions.disableBypassPermissionsMode, 'disable');
+  assert.equal(settings.allowManagedHooksOnly, true);
+});
+
+/** A line `key: value`; lists are written as JSON, which is YAML too. */
+function frontMatterOf(text: string): { head: Record<string, unknown>; body: string } {
+  const [, lines = '', body = ''] = /^---\n([\s\S]*?)\n---\n([\s\S]*)$/.exec(text) ?? [];
+  const entries = lines.split('\n').map((line) => {
+    const [, key = '', value = ''] =
+      /^([a-z-]+): (.+)$/.exec(line) ?? assert.fail(`not a line of front matter: ${line}`);
+    return [key, /^["[]/.test(value) ? (JSON.parse(value) as unknown) : value] as const;
+  });
+  assert.equal(new Set(entries.map(([key]) => key)).size, entries.length, 'a key stands twice');
+  return { head: Object.fromEntries(entries), body };
+}
+
+const sentence = z.string().min(10).max(120);
+const toolRule = z.string().regex(/^[A-Z]\w+(\([^()]+\))?$/);
+/** What Claude Code reads at the head of a slash command, and of a rule. Unknown keys would do nothing without a word. */
+const heads = {
+  commands: z.strictObject({
+    description: sentence,
+    'argument-hint': z.string().min(1).optional(),
+    'allowed-tools': z.array(toolRule).min(1).optional(),
+  }),
+  rules: z.strictObject({
+    paths: z
+      .array(
+        z
+          .string()
+          .min(1)
+          .regex(/^[^\s/][^\s]*$/),
+      )
+      .min(1),
+  }),
+};
+
+for (const [kind, head] of Object.entries(heads))
+  test(`the agents’ ${kind} have a head that is read, and say something`, () => {
+    const names = readdirSync(join(hooks, kind));
+    assert.ok(names.length > 0);
+    for (const name of names) {
+      assert.match(name, /^[a-z][a-z-]*\.md$/);
+      const { head: given, body } = frontMatterOf(readFileSync(join(hooks, kind, name), 'utf8'));
+      assert.equal(head.safeParse(given).error?.message, undefined, name);
+      assert.ok(body.trim().length > 80, name);
+      // A command that waits for words says so, and the other way round.
+      assert.equal(body.includes('$ARGUMENTS'), 'argument-hint' in given, name);
+    }
+  });
