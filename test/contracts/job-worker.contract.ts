@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { keyText, type PreviewKey } from '../../webhook/core/pull-request.ts';
 import type { JobHandlers, JobQueue } from '../../webhook/ports.ts';
-import { pullKey } from './preview-store.contract.ts';
+import { pullKey } from './store-under-test.ts';
 
 export interface WorkerUnderTest extends AsyncDisposable {
   readonly jobs: JobQueue;

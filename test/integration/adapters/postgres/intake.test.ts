@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { suite, test } from 'node:test';
 import { INTAKE_QUEUE_MAX } from '../../../../webhook/core/limits.ts';
 import type { PreviewKey, PullRequestEvent, RepositoryName } from '../../../../webhook/core/pull-request.ts';
-import { pullKey } from '../../../contracts/preview-store.contract.ts';
+import { pullKey } from '../../../contracts/store-under-test.ts';
 import { onServer, openTestDatabase } from '../../../support/test-database.ts';
 import { startTestServer } from '../../../support/test-server.ts';
 import { openTestState, type TestState } from '../../../support/test-state.ts';

@@ -5,7 +5,7 @@ import { suite, test } from 'node:test';
 import { openIntakeState } from '../../../../webhook/adapters/postgres/intake-state.ts';
 import { OperatorError } from '../../../../webhook/core/errors.ts';
 import type { PullRequestEvent, RepositoryName } from '../../../../webhook/core/pull-request.ts';
-import { pullKey } from '../../../contracts/preview-store.contract.ts';
+import { pullKey } from '../../../contracts/store-under-test.ts';
 import { aWebRole } from '../../../support/a-web-role.ts';
 import { silentLog } from '../../../support/silent-log.ts';
 import { onServer, openTestDatabase } from '../../../support/test-database.ts';

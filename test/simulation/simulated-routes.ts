@@ -1,0 +1,83 @@
+/** Routes and databases, as one operator process sees them; and what must never happen to them, noted where it would happen. */
+import type { DatabaseName } from '../../webhook/core/names.ts';
+import type { PreviewKey } from '../../webhook/core/pull-request.ts';
+import type { AppDatabases, PreviewRoute, Routes } from '../../webhook/ports.ts';
+import type { SimulatedProcess } from './faults.ts';
+import type { Shared } from './shared-world.ts';
+import type { SimulatedPull } from './simulated-github.ts';
+
+export function simulatedRoutes(world: Shared, process: SimulatedProcess): Routes {
+  const { host, faults } = world;
+  return {
+    observe: (slug) => faults.read(process, () => host.routes.get(slug) ?? null),
+    list: () => faults.read(process, () => [...host.routes.values()]),
+    ensure: (route) =>
+      faults.effect(process, 'routes.ensure', () => {
+        noteSwitch(world, route);
+        host.routes.set(route.slug, route);
+      }),
+    remove: (slug) =>
+      faults.effect(process, 'routes.remove', () => {
+        host.routes.delete(slug);
+      }),
+    inFlight: async () => 0,
+    addressOf: (label) => ({ host: `${label}.test`, url: `https://${label}.test` }),
+  };
+}
+
+export function simulatedDatabases(world: Shared, process: SimulatedProcess): AppDatabases {
+  const { host, faults } = world;
+  return {
+    list: () => faults.read(process, () => [...host.databases.keys()]),
+    has: (name) => faults.read(process, () => host.databases.has(name)),
+    ensure: (database) =>
+      faults.effect(process, 'databases.ensure', () => {
+        host.databases.set(database.name, database.password);
+      }),
+    remove: (name) =>
+      faults.effect(process, 'databases.remove', () => {
+        noteDataLoss(world, name);
+        host.databases.delete(name);
+      }),
+    urlOf: (database, addresses) => `postgresql://${database.name}@${addresses.host}/${database.name}`,
+  };
+}
+
+function pullOf({ github }: Shared, record: { key: PreviewKey } | undefined): SimulatedPull | undefined {
+  const subject = record?.key.subject;
+  return subject?.kind === 'pull'
+    ? github.repositories.get(record?.key.repositoryId ?? 0)?.pulls.get(subject.number)
+    : undefined;
+}
+
+/** Data of a pull request that was open and allowed all the time must never go. */
+function noteDataLoss(world: Shared, name: DatabaseName): void {
+  const pull = pullOf(
+    world,
+    [...world.state.previews.values()].find((row) => row.database?.name === name),
+  );
+  if (pull !== undefined && !pull.wasAbsent)
+    world.violations.add(`the database of #${pull.number} was removed without a reason`);
+}
+
+/** From a delivery to the end of the work that it overtakes: the poll for newer input, and what one operation takes. */
+const SUPERSEDED_WITHIN_MS = 1_500;
+
+/** A commit that is known to be overtaken must not be shown as new. */
+function noteSwitch(world: Shared, route: PreviewRoute): void {
+  const record = [...world.state.previews.values()].find((row) => row.slug === route.slug);
+  const pull = pullOf(world, record);
+  // Where GitHub fails or answers with old news, or the state fails, we cannot know in time.
+  if (pull?.state !== 'open' || route.answering === null || !world.faults.isWell) return;
+  const shown = record?.instances.find((instance) => instance.name === route.answering?.instance);
+  const knownSince = world.knownHeads.get(pull.sha);
+  if (
+    shown === undefined ||
+    shown.name === record?.answering ||
+    shown.revision.sha === pull.sha ||
+    knownSince === undefined
+  )
+    return;
+  if (world.clock.elapsedMs - knownSince > SUPERSEDED_WITHIN_MS)
+    world.violations.add(`#${pull.number}: an overtaken commit was switched to`);
+}
