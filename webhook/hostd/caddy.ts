@@ -5,12 +5,13 @@
 import { readFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { text as textOf } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { OperatorError } from '../core/errors.ts';
 import type { HostResults } from '../core/host-verbs.ts';
 import type { HostSettings } from './settings.ts';
 
-/** A load answers when the configuration before it has ended its last requests, which the host grants 30 s (grace_period); then Caddy is wedged. */
+/** A load answers as soon as the new configuration is in force, also while requests of the one before go on; beyond this Caddy is wedged. */
 const answerTimeoutMs = 60_000;
 
 export async function adaptCaddyfile(settings: HostSettings, text: string): Promise<HostResults['adapt-caddyfile']> {
@@ -34,10 +35,31 @@ function reasonIn(text: string): string {
   }
 }
 
-function post(settings: HostSettings, path: string, body: string): Promise<{ status: number; text: string }> {
+/** Each load replaces the admin server too: whoever asks just then is cut off, and both questions may be asked again. */
+const cutOff: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE']);
+const tries = 20;
+const pauseMs = 50;
+
+interface CaddyAnswer {
+  readonly status: number;
+  readonly text: string;
+}
+
+async function post(settings: HostSettings, path: string, body: string): Promise<CaddyAnswer> {
+  for (let left = tries - 1; ; left -= 1) {
+    try {
+      return await postOnce(settings, path, body);
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code ?? '';
+      if (left === 0 || !cutOff.has(code))
+        throw new OperatorError('RUNTIME_FAILED', 'Caddy does not answer on its admin socket.', { cause: error });
+    }
+    await delay(pauseMs);
+  }
+}
+
+function postOnce(settings: HostSettings, path: string, body: string): Promise<CaddyAnswer> {
   return new Promise((resolve, reject) => {
-    const fail = (cause: unknown) =>
-      reject(new OperatorError('RUNTIME_FAILED', 'Caddy does not answer on its admin socket.', { cause }));
     const asked = request(
       {
         socketPath: settings.caddySocket,
@@ -49,11 +71,11 @@ function post(settings: HostSettings, path: string, body: string): Promise<{ sta
         timeout: answerTimeoutMs,
       },
       (response) => {
-        textOf(response).then((text) => resolve({ status: response.statusCode ?? 0, text }), fail);
+        textOf(response).then((text) => resolve({ status: response.statusCode ?? 0, text }), reject);
       },
     );
     asked.on('timeout', () => asked.destroy(new Error('timed out')));
-    asked.on('error', fail);
+    asked.on('error', reject);
     asked.end(body);
   });
 }

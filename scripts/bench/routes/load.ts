@@ -5,5 +5,7 @@ const [host = '', perSecond = '1000'] = process.argv.slice(2);
 const load = startSteadyLoad({ port: 80, host, path: '/' }, Number(perSecond));
 process.stdin.resume();
 process.stdin.on('end', () => {
-  void load.stop().then(({ requests, failed }) => console.log(JSON.stringify({ requests, failed })));
+  void load
+    .stop()
+    .then(({ requests, failed, failures }) => console.log(JSON.stringify({ requests, failed, failures })));
 });

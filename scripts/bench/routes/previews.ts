@@ -1,23 +1,27 @@
-/** Runs inside the test host: fills Caddy with previews and measures changes and rates among them. Its last line of output is JSON. */
+/** Runs inside the test host: fills Caddy with previews, step by step, and measures changes and rates among them. Its last line of output is JSON. */
 import { execFile, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { get as httpGet } from 'node:http';
 import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { routeFileText, type RouteFile } from '../../../webhook/adapters/caddy/site.ts';
 import { openCaddyRoutes } from '../../../webhook/adapters/caddy/routes.ts';
 import { hostLabelOf, instanceNameOf, parseSlug } from '../../../webhook/core/names.ts';
 import { addressesOf, parsePool } from '../../../webhook/core/slots.ts';
 import type { Log, PreviewRoute } from '../../../webhook/ports.ts';
-import { writeFileSync } from 'node:fs';
 import { host, hostd, startHostd } from '../../../test/host/inside/a-host-runtime.ts';
-import { median } from '../report.ts';
+import { median, type BenchRow } from '../report.ts';
 
-const count = Number(process.argv[2]);
+const counts = (process.argv[2] ?? '').split(',').map(Number);
 const rounds = Number(process.argv[3]);
 const connections = 16;
 const perSecond = 1_000;
+const streams = 20;
+/** Between two changes, so that each meets requests that are not those of the one before. */
+const pauseMs = 50;
+/** Creations at once while the host is filled. */
+const together = 20;
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent };
 
 function must<T>(value: T | null): T {
@@ -34,7 +38,6 @@ const settings = {
   previewPool,
   publicPort: null,
 } as const;
-const whole = [{ path: '/', port: 3000, stripPrefix: false }];
 const slugOf = (index: number) => must(parseSlug(`shop-${index}`));
 const hostNameOf = (index: number) => `${slugOf(index)}.preview.test`;
 
@@ -51,39 +54,71 @@ async function standIns(): Promise<() => void> {
   return () => apps.forEach((app) => app.kill());
 }
 
+/** A hundred previews of each repository, which has its own routes. */
 function routeTo(index: number, slot: number): PreviewRoute {
   const slug = slugOf(index);
   const upstreams = { '3000': { address: addressesOf(pool, slot).instance, port: 3000 } };
+  const more = { path: `/repository-${Math.floor(index / 100)}/*`, port: 3000, stripPrefix: false };
   return {
     slug,
-    hosts: [{ label: hostLabelOf(slug), routes: whole }],
+    hosts: [{ label: hostLabelOf(slug), routes: [{ path: '/', port: 3000, stripPrefix: false }, more] }],
     answering: { instance: instanceNameOf(slot), upstreams },
   };
 }
 
-async function rateOf(index: number): Promise<number> {
+async function rateOf(url: string, hostName: string): Promise<number> {
   const autocannon = resolve(import.meta.dirname, '../../../node_modules/autocannon/autocannon.js');
-  const words = [
-    '-c',
-    String(connections),
-    '-d',
-    '3',
-    '-n',
-    '--json',
-    '-H',
-    `Host: ${hostNameOf(index)}`,
-    'http://127.0.0.1/',
-  ];
+  const words = ['-c', String(connections), '-d', '2', '-n', '--json', '-H', `Host: ${hostName}`, url];
   const { stdout } = await promisify(execFile)('node', [autocannon, ...words], { maxBuffer: 1e8 });
-  return Math.round((JSON.parse(stdout) as { '2xx': number; duration: number })['2xx'] / 3);
+  return Math.round((JSON.parse(stdout) as { '2xx': number })['2xx'] / 2);
 }
 
-/** Median milliseconds of the change, and what a steady load on the first preview lost during all rounds. */
+/** The first, the middle and the last preview, and the app without Caddy, one after the other in each round. */
+async function rates(count: number): Promise<Record<string, number>> {
+  const subjects: [string, string, number][] = [
+    ['direct', `http://${addressesOf(pool, 1).instance}:3000/`, 1],
+    ['first', 'http://127.0.0.1/', 1],
+    ['middle', 'http://127.0.0.1/', Math.ceil(count / 2)],
+    ['last', 'http://127.0.0.1/', count],
+  ];
+  const found = new Map<string, number[]>();
+  for (let round = 0; round < 3; round += 1)
+    for (const [name, url, index] of subjects)
+      found.set(name, [...(found.get(name) ?? []), await rateOf(url, hostNameOf(index))]);
+  return Object.fromEntries([...found].map(([name, all]) => [`${name}PerSecond`, median(all)]));
+}
+
+/** Answers of other previews that have begun and do not end. */
+async function openStreams(): Promise<() => number> {
+  let ended = 0;
+  const all = Array.from({ length: streams }, async (_, index) => {
+    const asked = httpGet({
+      host: '127.0.0.1',
+      path: '/stream',
+      agent: false,
+      headers: { host: hostNameOf(1 + (index % 10)) },
+    });
+    const [response] = (await once(asked, 'response')) as [NodeJS.ReadableStream];
+    response.on('error', () => undefined).on('close', () => (ended += 1));
+    response.resume();
+    return asked;
+  });
+  const asked = await Promise.all(all);
+  return () => {
+    const lost = ended;
+    for (const each of asked) each.destroy();
+    return lost;
+  };
+}
+
+/** How long the change takes, and what a steady load on the first preview and the open streams of ten lost during all rounds. */
 async function underLoad(
+  name: string,
   change: (round: number) => Promise<void>,
-): Promise<{ ms: number; lost: number; requests: number }> {
+): Promise<Record<string, string | number>> {
+  const endStreams = await openStreams();
   const load = execFile('node', [resolve(import.meta.dirname, 'load.ts'), hostNameOf(1), String(perSecond)]);
-  const printed = text(load.stdout ?? process.stdin);
+  const printed = text(must(load.stdout));
   // Until it is in its stride.
   await delay(1_000);
   const times: number[] = [];
@@ -91,50 +126,55 @@ async function underLoad(
     const begun = performance.now();
     await change(round);
     times.push(performance.now() - begun);
+    await delay(pauseMs);
   }
   load.stdin?.end();
   const { requests, failed } = JSON.parse(await printed) as { requests: number; failed: number };
-  return { ms: Math.round(median(times) * 10) / 10, lost: failed, requests };
+  const rounded = (ms: number) => Math.round(ms * 10) / 10;
+  return {
+    [`${name}Ms`]: rounded(median(times)),
+    [`${name}MaxMs`]: rounded(Math.max(...times)),
+    [`${name}Lost`]: `${failed} of ${requests} requests, ${endStreams()} of ${streams} streams`,
+  };
+}
+
+/** What a question to hostd costs by itself: one that it refuses. */
+async function askMs(): Promise<number> {
+  const times: number[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    const begun = performance.now();
+    await hostd.ask({ verb: 'switch-answers', address: '192.0.2.1', to: null }).catch(() => undefined);
+    times.push(performance.now() - begun);
+  }
+  return Math.round(median(times) * 10) / 10;
 }
 
 startHostd();
 const endApps = await standIns();
-for (let index = 1; index <= count; index += 1) {
-  const slug = slugOf(index);
-  const file: RouteFile = {
-    slug,
-    address: addressesOf(previewPool, index).instance,
-    hosts: [{ label: hostLabelOf(slug), routes: whole }],
-    basicAuth: null,
-  };
-  writeFileSync(`/etc/caddy/previews/${slug}.caddy`, routeFileText(settings, file));
-}
 const routes = await openCaddyRoutes(settings, {
   hostd,
   log: silent,
   basicAuthOf: () => Promise.resolve(null),
   statusPage: () => Promise.reject(new Error('nobody asks for it')),
 });
-for (const index of new Set([1, Math.ceil(count / 2), count])) await routes.ensure(routeTo(index, 1));
-
-const rates: number[][] = [[], []];
-for (let round = 0; round < 3; round += 1)
-  for (const [at, index] of [1, count].entries()) rates[at]?.push(await rateOf(index));
-const switched = await underLoad((round) => routes.ensure(routeTo(1, 1 + ((round + 1) % 2))));
-const created = await underLoad((round) => routes.ensure(routeTo(count + 1 + round, 1)));
-const closed = await underLoad((round) => routes.remove(slugOf(count + 1 + round)));
-endApps();
-console.log(
-  JSON.stringify({
+const rows: BenchRow[] = [];
+let filled = 0;
+for (const count of counts) {
+  while (filled < count) {
+    const size = Math.min(together, count - filled);
+    await Promise.all(Array.from({ length: size }, (_, index) => routes.ensure(routeTo(filled + 1 + index, 1))));
+    filled += size;
+  }
+  const next = (round: number) => count + 1 + round;
+  rows.push({
     subject: `${count} previews`,
-    firstHostPerSecond: median(rates[0] ?? []),
-    lastHostPerSecond: median(rates[1] ?? []),
-    switchMs: switched.ms,
-    switchLost: `${switched.lost} of ${switched.requests}`,
-    createMs: created.ms,
-    createLost: `${created.lost} of ${created.requests}`,
-    closeMs: closed.ms,
-    closeLost: `${closed.lost} of ${closed.requests}`,
-  }),
-);
+    askMs: await askMs(),
+    ...(await underLoad('switch', (round) => routes.ensure(routeTo(1, 1 + ((round + 1) % 2))))),
+    ...(await underLoad('create', (round) => routes.ensure(routeTo(next(round), 1)))),
+    ...(await underLoad('close', (round) => routes.remove(slugOf(next(round))))),
+    ...(await rates(count)),
+  });
+}
+endApps();
+console.log(JSON.stringify(rows));
 process.exit(0);

@@ -1,4 +1,4 @@
-# Caddy: the webhook, the dashboard, one file per preview under /etc/caddy/previews, and 404 for the rest.
+# Caddy: the webhook, the dashboard, one site for all previews, and 404 for the rest.
 { config, lib, ... }:
 let
   inherit (config.berth) domain webhookHost dashboardHost;
@@ -62,7 +62,7 @@ let
     }
   '';
 
-  # The name cloudflare_tls is what the route files import (acceptance 5.7), wherever the certificate comes from.
+  # The name cloudflare_tls is acceptance 5.7's, wherever the certificate comes from.
   previews = ''
     (cloudflare_tls) {
       tls ${files.previews.certificate} ${files.previews.key}

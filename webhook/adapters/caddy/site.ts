@@ -48,8 +48,8 @@ export interface Kind {
 /** Where Caddy itself answers with the operator's status page, or with one of its own when the operator is away (server-config/modules/ingress). */
 export const STATUS_UPSTREAM = 'unix//run/caddy/status.sock';
 
-/** Kinds are searched in two steps, so that thousands of them cost little more than ten. */
-const BUCKET_LENGTH = 2;
+/** Kinds are searched in two steps, so that a thousand of them cost little more than ten. */
+const BUCKET_LENGTH = 1;
 const KIND_LENGTH = 16;
 
 export function hostOf(settings: Pick<SiteSettings, 'domain'>, label: HostLabel): string {
@@ -125,10 +125,7 @@ export function lookupPatterns({ domain, previewPool }: SiteSettings): [label: s
   const [network = '', length = ''] = previewPool.cidr.split('/');
   const fixed = network.split('.').slice(0, Math.floor(Number(length) / 8));
   const address = [...fixed, ...Array.from({ length: 4 - fixed.length }, () => '[0-9]+')].join('\\.');
-  return [
-    `^([a-z0-9]|[a-z0-9][a-z0-9-]*[a-z0-9])\\.${escaped}$`,
-    `^/?[a-z0-9-]+/(${address})~([0-9a-f][0-9a-f])([0-9a-f]+)$`,
-  ];
+  return [`^([a-z0-9]|[a-z0-9][a-z0-9-]*[a-z0-9])\\.${escaped}$`, `^/?[a-z0-9-]+/(${address})~([0-9a-f])([0-9a-f]+)$`];
 }
 
 function kindText({ routes, basicAuth }: Kind, address: string): string {
