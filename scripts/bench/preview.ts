@@ -3,9 +3,9 @@
  * app take on their own in the same run (git, CREATE DATABASE, bubblewrap and Node.js). The parts add up to the total. What a busy machine adds to a
  * process in the middle of others shows as ours; on an idle one there is no such part.
  */
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -97,7 +97,8 @@ async function measure(): Promise<BenchRow[]> {
     await delay(SETTLED_MS);
     await pull.push({ 'message.txt': `round ${round}, again` });
     const update = await partsOf(operator, database, pull);
-    const tool = await toolTimes(join(directory, `tools${round}`), { github, pull, database });
+    const instances = join(operator.stateDirectory, 'instances');
+    const tool = await toolTimes(join(directory, `tools${round}`), { github, pull, database, instances });
     await pull.close();
     await untilGone(database, pull);
     if (round === 0) continue;
@@ -128,8 +129,6 @@ function toolsOf(step: string, kind: 'open' | 'update', tool: Times): [string, n
       return [['git and CREATE DATABASE', Math.max(of('git place'), kind === 'open' ? of('create database') : 0)]];
     case 'set-up':
       return [['the app’s setup in bubblewrap', of('app setup')]];
-    case 'start':
-      return [['node itself', of('node boot')]];
     case 'check-health':
       return [['the app’s boot', of('app boot')]];
     default:
@@ -192,11 +191,16 @@ async function untilGone(database: Client, pull: FakePullRequest): Promise<void>
   while ((await database.query('select from berth.previews where key = $1', [key])).rowCount !== 0) await delay(20);
 }
 
-/** The same work by the tools alone, on the same commit. */
-async function toolTimes(
-  directory: string,
-  { github, pull, database }: { github: FakeGitHub; pull: FakePullRequest; database: Client },
-): Promise<Times> {
+interface ToolWork {
+  readonly github: FakeGitHub;
+  readonly pull: FakePullRequest;
+  readonly database: Client;
+  /** The directory that the operator keeps its instances in. */
+  readonly instances: string;
+}
+
+/** The same work by the tools alone, on the same commit, in the sandbox that the operator made for it. */
+async function toolTimes(directory: string, { github, pull, database, instances }: ToolWork): Promise<Times> {
   await mkdir(join(directory, 'source'), { recursive: true });
   const mirror = join(directory, 'mirror.git');
   const sha = pull.head as Sha;
@@ -225,38 +229,42 @@ async function toolTimes(
     database.query('create database bench_preview template template0 strategy wal_log'),
   );
   await database.query('drop database bench_preview');
-  await timed('node boot', () => promisify(execFile)(process.execPath, ['-e', '0']));
-  const source = join(directory, 'source');
-  await timed('app setup', () =>
-    promisify(execFile)('bwrap', [...SANDBOX, process.execPath, 'setup.js'], { cwd: source }),
-  );
-  await timed('app boot', () => appBoot(source));
+  const launch = await launchOf(instances, sha, database);
+  await timed('app setup', async () => {
+    const words = [...launch.argv.slice(0, launch.argv.lastIndexOf('--') + 1), 'node', 'setup.js'];
+    await once(spawnAlone({ ...launch, argv: words }), 'exit');
+  });
+  await timed('app boot', () => appBoot(launch));
   await rm(directory, { recursive: true, force: true });
   return times;
 }
 
-/** A sandbox of the same kinds of namespaces; what is shown in it costs little. */
-const SANDBOX = [
-  '--dev-bind',
-  '/',
-  '/',
-  '--unshare-pid',
-  '--unshare-ipc',
-  '--unshare-uts',
-  '--die-with-parent',
-  '--proc',
-  '/proc',
-  '--',
-];
+interface AppLaunch {
+  readonly argv: readonly string[];
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+}
 
-async function appBoot(source: string): Promise<void> {
-  await writeFile(join(source, 'message.txt'), 'bench');
+/** How the operator starts the service of the instance that holds this commit. */
+async function launchOf(instances: string, sha: Sha, database: Client): Promise<AppLaunch> {
+  const { rows } = await database.query<{ id: number }>('select id from berth.instances where revision_sha = $1', [
+    sha,
+  ]);
+  const run = JSON.parse(await readFile(join(instances, `p${rows[0]?.id}`, 'run.json'), 'utf8')) as {
+    services: { launch: AppLaunch }[];
+  };
+  const launch = run.services[0]?.launch;
+  if (launch === undefined) throw new Error('the app has no service');
+  return launch;
+}
+
+function spawnAlone({ argv: [program = '', ...words], cwd, env }: AppLaunch): ChildProcess {
+  return spawn(program, words, { cwd, env: { ...env }, stdio: 'ignore' });
+}
+
+async function appBoot(launch: AppLaunch): Promise<void> {
   const port = 9_000 + Math.floor(Math.random() * 1_000);
-  const child = spawn('bwrap', [...SANDBOX, process.execPath, 'server.js'], {
-    cwd: source,
-    env: { PORT: String(port), HOST: '127.99.0.1', PATH: process.env['PATH'] },
-    stdio: 'ignore',
-  });
+  const child = spawnAlone({ ...launch, env: { ...launch.env, PORT: String(port), HOST: BOOT_ADDRESS } });
   const ended = once(child, 'exit');
   try {
     while (!(await accepts(port))) await delay(1);
@@ -266,9 +274,12 @@ async function appBoot(source: string): Promise<void> {
   }
 }
 
+/** An address that no preview has. */
+const BOOT_ADDRESS = '127.99.0.1';
+
 function accepts(port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ host: '127.99.0.1', port });
+    const socket = connect({ host: BOOT_ADDRESS, port });
     socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
     socket.once('connect', () => socket.destroy());
   });

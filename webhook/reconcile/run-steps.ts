@@ -59,16 +59,20 @@ async function runStage(run: Run, stage: readonly Step[]): Promise<StageResult[]
   const { op, lock } = run;
   const first = stage[0];
   if (first === undefined) return [];
-  // Steps do not read what is being done: it is saved while the facts are read, and told while the steps work.
-  const [record] = await Promise.all([op.store.load(lock.key), op.store.saveDoing(lock, first.name)]);
+  const record = await op.store.load(lock.key);
   if (record === null) return [];
-  const telling = isWorthTelling(stage) ? op.jobs.enqueueReport(lock.key) : Promise.resolve();
+  // No step reads what is being done: it is written down, and told, while they work.
   const [[told], results] = await Promise.all([
-    Promise.allSettled([telling]),
+    Promise.allSettled([tellDoing(run, stage, first)]),
     Promise.all(stage.map((step) => runStep(run, record, step))),
   ]);
   if (told.status === 'rejected') throw told.reason;
   return results;
+}
+
+async function tellDoing({ op, lock }: Run, stage: readonly Step[], first: Step): Promise<void> {
+  await op.store.saveDoing(lock, first.name);
+  if (isWorthTelling(stage)) await op.jobs.enqueueReport(lock.key);
 }
 
 /** Steps that take long enough for somebody to look at the pull request meanwhile. */

@@ -8,7 +8,7 @@ import type { Clock, Health, HealthRequest } from '../../ports.ts';
 import { addressesListeningOn } from './listening-sockets.ts';
 
 /** Pauses are an eighth of the time waited so far, within these bounds: an app is noticed soon after it is up, however long it took. */
-const PAUSE_MIN_MS = 10;
+const PAUSE_MIN_MS = 5;
 const PAUSE_MAX_MS = 250;
 
 /** What one look found wrong; null is a good answer everywhere. */

@@ -22,6 +22,7 @@ import { readLogs } from './log-reader.ts';
 import { groupText, launchFor, passwdText, REPOSITORY_INSIDE, UID_INSIDE, type SandboxOptions } from './sandbox.ts';
 import { runSetup } from './setup-run.ts';
 import { endLeftovers, observeSupervised, startSupervised, stopSupervised } from './supervision.ts';
+import { supervisorStarter } from './supervisor-process.ts';
 
 /** As root each slot has a user of its own, above those of systemd-nspawn (1,879,048,191) and below 2³¹. */
 const FIRST_UID = 1_900_000_000;
@@ -61,7 +62,10 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
   await chmod(options.directory, mode);
   if (mode === 0o711) await checkPassable(options.directory);
   const layout = (name: InstanceName) => layoutOf(options.directory, name, programs.bubblewrap !== null);
-  const compileCache = join(options.directory, '.compile-cache');
+  const supervisors = supervisorStarter({
+    compileCache: join(options.directory, '.compile-cache'),
+    errors: join(options.directory, '.supervisor-errors'),
+  });
   const uidOf = (slot: number) => (isRoot ? FIRST_UID + slot : null);
   const starting = new Map<InstanceName, Promise<void>>();
 
@@ -90,7 +94,7 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
     });
     const memoryMaxBytes = spec.manifest.limits.memoryMiB * MIB;
     const run = { logs: at.logs, claim: at.claim, status: at.status, services, memoryMaxBytes };
-    await startSupervised(at, run, compileCache, signal);
+    await startSupervised(at, run, supervisors, signal);
   };
 
   return {
@@ -120,6 +124,8 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
       const at = layout(name);
       await mkdir(at.root, { recursive: true, mode });
       for (const path of [at.home, at.tmp, at.logs]) await mkdir(path, { recursive: true, mode: 0o700 });
+      // What is placed here will be started before long.
+      supervisors.startAhead();
       return at.root;
     },
     setUp: async (spec, signal) => {
@@ -139,9 +145,13 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
       await writeFile(at.settingUp, '');
       try {
         await runSetup(launchFor(sandbox, setup.command), at.logs, { timeoutMs, memoryMaxBytes, signal });
+      } catch (error) {
+        // No start follows.
+        supervisors.standDown();
+        throw error;
       } finally {
-        await endLeftovers(at);
         await rm(at.settingUp, { force: true });
+        await endLeftovers(at);
       }
     },
     start: (spec, signal) => {
@@ -155,6 +165,7 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
     upstreamsOf: (spec) => upstreamsOf(options.pool, spec),
     stop,
     remove: async (name) => {
+      supervisors.standDown();
       await stop(name);
       await removeTree(options.shell, layout(name).root);
     },

@@ -1,9 +1,6 @@
 /** The operator's side of a supervisor: start it, find it again, end it, and end what one that died may have left. */
-import { spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { OperatorError } from '../../../core/errors.ts';
 import { STOP_GRACE_MS, SUPERVISOR_START_TIMEOUT_MS } from '../../../core/limits.ts';
 import type { ObservedInstance } from '../../../ports.ts';
@@ -11,8 +8,7 @@ import { MARKER_NAME, type InstanceLayout } from './layout.ts';
 import { ended, isRunning, processesWith, processOf, send, type ProcessIdentity } from './process-table.ts';
 import { killTree } from './process-tree.ts';
 import { readJson, writeJson, type ClaimFile, type RunFile, type StatusFile } from './supervision-files.ts';
-
-const SUPERVISOR = fileURLToPath(new URL('./supervisor.ts', import.meta.url));
+import type { IdleSupervisor, SupervisorStarter } from './supervisor-process.ts';
 
 /** The supervisor's own grace for its services, and what it needs to do that. */
 const SUPERVISOR_STOP_MS = STOP_GRACE_MS + 3_000;
@@ -40,58 +36,47 @@ export function observeSupervised(layout: InstanceLayout): ObservedInstance {
 export async function startSupervised(
   layout: InstanceLayout,
   run: RunFile,
-  compileCache: string,
+  supervisors: SupervisorStarter,
   signal: AbortSignal,
 ): Promise<void> {
   if (supervisorOf(layout) !== null) return;
   await endLeftovers(layout);
   writeJson(layout.run, run);
-  const word = await supervisorsWord(layout, compileCache, signal);
+  const word = await supervisorsWord(supervisors.next(), layout, signal);
   if (word === 'running' || word === 'taken') return;
   await stopSupervised(layout);
   signal.throwIfAborted();
   if (word.startsWith('failed: '))
     throw new OperatorError('START_FAILED', `The services could not be started: ${word.slice('failed: '.length)}.`);
-  const detail = readFileSync(errorsPath(layout), 'utf8').slice(-2_000);
-  throw new OperatorError('RUNTIME_FAILED', `The supervisor of ${layout.name} did not come up.`, { detail });
-}
-
-/** What Node itself says when the supervisor cannot run; empty otherwise. */
-function errorsPath(layout: InstanceLayout): string {
-  return join(layout.logs, 'supervisor.errors');
-}
-
-/** Starts the supervisor and waits for the one word that it says. Empty when it ended without. */
-async function supervisorsWord(layout: InstanceLayout, compileCache: string, signal: AbortSignal): Promise<string> {
-  const errors = openSync(errorsPath(layout), 'w', 0o600);
-  // The compile cache keeps the stripped TypeScript: a start then takes 30 ms instead of 70.
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', SUPERVISOR, layout.run], {
-    cwd: layout.root,
-    env: { NODE_COMPILE_CACHE: compileCache },
-    detached: true,
-    stdio: ['ignore', 'ignore', errors, 'pipe'],
+  throw new OperatorError('RUNTIME_FAILED', `The supervisor of ${layout.name} did not come up.`, {
+    detail: supervisors.lastErrors(),
   });
-  closeSync(errors);
-  // It is meant to outlive us.
-  child.unref();
-  const words = child.stdio[3];
+}
+
+/** Tells a supervisor what to run and waits for the one word that it says. Empty when it ended without. */
+async function supervisorsWord(
+  supervisor: IdleSupervisor,
+  layout: InstanceLayout,
+  signal: AbortSignal,
+): Promise<string> {
+  const { words } = supervisor;
   const ending = new AbortController();
   try {
     return await new Promise<string>((resolve) => {
       let text = '';
-      words?.on('data', (chunk: Buffer) => (text += chunk.toString()));
-      words?.once('end', () => resolve(text.trim()));
-      child.once('error', (error) => resolve(`failed: ${error.message}`));
+      words.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      words.once('close', () => resolve(text.trim()));
       const giveUp = () => {
-        if (child.pid !== undefined) child.kill('SIGTERM');
+        supervisor.child.kill('SIGTERM');
         resolve('');
       };
       signal.addEventListener('abort', giveUp, { once: true, signal: ending.signal });
       void sleep(SUPERVISOR_START_TIMEOUT_MS, undefined, { signal: ending.signal, ref: false }).then(giveUp, () => {});
+      supervisor.assign(layout.run);
     });
   } finally {
     ending.abort();
-    words?.destroy();
+    words.destroy();
   }
 }
 

@@ -1,12 +1,12 @@
 /**
- * The process that keeps the services of one instance running: `node supervisor.ts <run.json>`. It belongs to no operator: it lives on
- * when that one restarts or is killed, and is found again through its claim file. Its services cannot outlive it: each sandbox dies
- * with its parent, and without sandboxes the next operator finds what is left by its marker.
+ * The process that keeps the services of one instance running. It belongs to no operator: it lives on when that one restarts or is killed, and is
+ * found again through its claim file. Its services cannot outlive it: each sandbox dies with its parent, and without sandboxes the next operator
+ * finds what is left by its marker.
  *
- * It says `running`, `taken` or `failed: …` on descriptor 3, once, and ends on SIGTERM. Light on purpose, because there is one for each
+ * It is told which instance by one line on its input, the path of a run.json: so it can be started before there is one. It says `running`, `taken` or `failed: …` on descriptor 3, once, and ends on SIGTERM. Light on purpose, because there is one for each
  * instance: Node's own modules and four small files.
  */
-import { closeSync, linkSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, linkSync, readFileSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { STOP_GRACE_MS } from '../../../core/limits.ts';
 import { watchMemory } from './memory-watch.ts';
@@ -19,7 +19,24 @@ const NICENESS = 5;
 
 const CLAIM_LOOK_EVERY_MS = 1_000;
 
-const runPath = process.argv[2] ?? '';
+/** Empty when whoever started us has gone without a word. Nothing else is to be done meanwhile, so it waits in the call. */
+function firstLine(): string {
+  const bytes = Buffer.alloc(4_096);
+  let length = 0;
+  while (length < bytes.length) {
+    const read = readSync(0, bytes, length, bytes.length - length, null);
+    length += read;
+    const text = bytes.toString('utf8', 0, length);
+    if (read === 0) return '';
+    if (text.endsWith('\n')) return text.trimEnd();
+  }
+  return '';
+}
+
+const runPath = firstLine();
+if (runPath === '') process.exit(0);
+// What `ps` shows.
+process.title = `supervisor.ts ${runPath}`;
 const run = JSON.parse(readFileSync(runPath, 'utf8')) as RunFile;
 
 function tellOperator(word: string): void {
