@@ -45,6 +45,16 @@ Written by \`npm run docs:host-evaluation\` (${nix}, NixOS ${release}, disko). E
 ${rows.filter((row) => row.evaluates).length} of ${rows.length} evaluate; median ${(seconds[Math.floor(seconds.length / 2)] ?? 0).toFixed(1)} s, longest ${(seconds.at(-1) ?? 0).toFixed(1)} s.
 What a tree without nixpkgs' Haskell packages can't show: the flake's \`formatter\`.
 
+## Running it
+
+Any Linux machine, nothing is installed into it: \`eval "$(npm run -s nix-beside)"\` unpacks a current Nix beside a Debian system; \`NIXPKGS\` names a checkout of
+nixpkgs, \`DISKO\` one of nix-community/disko. Then \`npm run test:nix\` runs everything and \`npm run docs:host-evaluation\` writes this page. An evaluation takes 3 to 8 seconds and 1.4 GB.
+
+CI (\`.ci/run\`) runs on a plain Debian machine with apt-get and npm. Neither has a nixpkgs tree: Debian packages Nix (\`nix-bin\`), not the collection; npm has no such package; and the
+tree, 440 MB, is neither committed nor cached. So what evaluates is skipped there and says so: the modules' cases, hosts, profiles, disk layouts, guests, the flake, and that the
+rendered texts are what Nix renders. CI does run all that reads the committed copies of those texts (\`test/fixtures\`) with the real programs, the options' names and types against the
+committed table, the flags and the profiles' form, and that each assertion has its case. So a change of a module is not done before \`npm run test:nix\` has passed where a tree is.
+
 ## Example hosts
 
 ${table(groups.get('hosts') ?? [])}
