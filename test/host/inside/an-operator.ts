@@ -99,14 +99,17 @@ export interface Answer {
 }
 
 /** What the host's Caddy answers for this host name. */
-export function askCaddy(hostName: string, path = '/'): Promise<Answer> {
+export function askCaddy(hostName: string, path = '/', headers: Record<string, string> = {}): Promise<Answer> {
   return new Promise((done, reject) => {
-    request({ host: '127.0.0.1', port: 80, path, headers: { host: hostName, connection: 'close' } }, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-      response.on('end', () => done({ status: response.statusCode ?? 0, text }));
-      response.on('error', reject);
-    })
+    request(
+      { host: '127.0.0.1', port: 80, path, headers: { host: hostName, connection: 'close', ...headers } },
+      (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+        response.on('end', () => done({ status: response.statusCode ?? 0, text }));
+        response.on('error', reject);
+      },
+    )
       .on('error', reject)
       .end();
   });

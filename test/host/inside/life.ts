@@ -114,3 +114,19 @@ test('the operator and hostd can be killed at any time: previews go on, and are 
   await pull.close();
   await eventually(async () => !(await preview('list', '--json')).includes('shop-1'), 'the preview is gone');
 });
+
+test('a preview that failed says why at its own address, and the page goes when it is closed', async (t) => {
+  const github = await anOperator(t);
+  const repository = await github.addRepository('acme/shop', shopAt('0'));
+  const service = '[[services]]\nname = "web"\ncommand = "exec node server.js"\nport = 3000\n';
+  const broken = { ...shopAt('1'), 'preview.toml': `[setup]\ncommand = "exit 7"\n${service}` };
+  await repository.commit('feature', broken, 'One');
+  const pull = await repository.openPullRequest({ head: 'feature' });
+  const page = () => askCaddy(shop, '/', { accept: 'text/html' });
+  await eventually(async () => (await page()).text.includes('SETUP_FAILED'), 'the page names the failure');
+  const { status, text } = await page();
+  assert.equal(status, 503);
+  assert.match(text, /data-page="berth-status"/);
+  await pull.close();
+  await eventually(async () => (await askCaddy(shop)).status === 404, 'nobody answers');
+});

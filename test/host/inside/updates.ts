@@ -1,7 +1,7 @@
 /**
- * Promises R1 and R11 through the real door: updates of a real preview in its containers while it is asked at a steady rate, half of the requests on kept
- * connections and half on new ones, and kills of the operator. BERTH_UPDATES, BERTH_RATE and BERTH_KILLS make it longer; `npm run bench -- updates` runs
- * the whole of it.
+ * Updates without a lost request, and promise R11, through the real door: a preview in its containers is updated, and the operator is killed, while it is
+ * asked at a steady rate, half of the requests on kept connections and half on new ones. BERTH_UPDATES, BERTH_RATE and BERTH_KILLS make it longer;
+ * `npm run bench -- updates` runs the whole of it.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -14,7 +14,7 @@ import { anOperator, shopAt, shows, startOperator, preview } from './an-operator
 const shop = 'shop-1.preview.test';
 const updates = Number(process.env['BERTH_UPDATES'] ?? 3);
 const perSecond = Number(process.env['BERTH_RATE'] ?? 200);
-const kills = Number(process.env['BERTH_KILLS'] ?? 5);
+const kills = Number(process.env['BERTH_KILLS'] ?? 10);
 
 interface Counted {
   readonly requests: number;

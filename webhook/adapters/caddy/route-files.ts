@@ -6,7 +6,7 @@ import { appManifestSchema } from '../../core/app-manifest.ts';
 import { OperatorError } from '../../core/errors.ts';
 import { parseSlug, type HostLabel, type Slug } from '../../core/names.ts';
 import { basicAuthSchema } from '../../core/policy.ts';
-import { routeFileText, siteText, type Kind, type RouteFile, type SiteSettings } from './site.ts';
+import { kindName, routeFileText, siteText, type Kind, type RouteFile, type SiteSettings } from './site.ts';
 
 const siteFile = 'previews.site';
 const suffix = '.caddy';
@@ -95,7 +95,8 @@ export async function readSite(settings: SiteSettings): Promise<Kind[] | null> {
 }
 
 export async function saveSite(settings: SiteSettings, kinds: readonly Kind[]): Promise<void> {
-  await replaceFile(join(settings.directory, siteFile), siteText(settings, kinds));
+  const sorted = kinds.toSorted((a, b) => (kindName(a) < kindName(b) ? -1 : 1));
+  await replaceFile(join(settings.directory, siteFile), siteText(settings, sorted));
 }
 
 /** Whole and durable, or not at all: Caddy may read at any instant, and power may go. */

@@ -82,9 +82,8 @@ class RoutesOfCaddy implements CaddyRoutes {
 
   async open(): Promise<void> {
     const { directory } = this.#settings;
-    const { hostd, log, basicAuthOf, statusPage } = this.#tools;
-    for (const file of await readRouteFiles(directory))
-      this.#files.set(file.slug, { ...file, basicAuth: await basicAuthOf(file.slug) });
+    const { hostd, log, statusPage } = this.#tools;
+    for (const file of await readRouteFiles(directory)) await this.#takeUp(file);
     for (const { address, name, ports } of await hostd.ask({ verb: 'list-answers' }))
       this.#answers.set(address, { instance: name, ports });
     const refused = await this.#site.open();
@@ -109,6 +108,13 @@ class RoutesOfCaddy implements CaddyRoutes {
 
   close(): Promise<void> {
     return this.#closeStatusServer();
+  }
+
+  /** A file from before our start; the configuration may say another password by now. */
+  async #takeUp(file: RouteFile): Promise<void> {
+    const now = { ...file, basicAuth: await this.#tools.basicAuthOf(file.slug) };
+    if (JSON.stringify(now) !== JSON.stringify(file)) await saveRouteFile(this.#settings, now);
+    this.#files.set(file.slug, now);
   }
 
   observe(slug: Slug): Promise<PreviewRoute | null> {

@@ -38,10 +38,9 @@ export class SiteInForce {
   async open(): Promise<string[]> {
     const { settings, inUse } = this.#tools;
     const needed = byName(inUse());
-    // What is there stays as long as it is enough: dropping a kind that nobody has any more is not worth a change of Caddy's configuration.
+    // Hosts are still looked up as they were, so what is there stays; the next load leaves out what nobody has any more.
     const kept = byName((await readSite(settings)) ?? []);
-    const isEnough = [...needed.keys()].every((name) => kept.has(name));
-    for (const [name, kind] of isEnough ? kept : needed) this.#wanted.set(name, kind);
+    for (const [name, kind] of new Map([...kept, ...needed])) this.#wanted.set(name, kind);
     await this.#load();
     return [...this.#refused.keys()];
   }
