@@ -168,10 +168,12 @@ interface PostgresServer {
 }
 
 async function embeddedServer(config: Config, log: Log, stack: AsyncDisposableStack): Promise<PostgresServer> {
-  return stack.adopt(
+  const server = stack.adopt(
     await startEmbeddedPostgres({ directory: join(config.state.directory, 'postgres'), log }),
     (each) => each.stop(),
   );
+  server.watch();
+  return server;
 }
 
 const POSTGRES_PORT = 5432;

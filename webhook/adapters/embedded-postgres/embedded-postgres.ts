@@ -28,6 +28,7 @@ import {
   SUPERUSER,
   type ClusterPaths,
 } from './cluster-files.ts';
+import { keepRunning, type WatchedServer } from './keep-running.ts';
 
 const execFileAsync = promisify(execFile);
 
@@ -45,6 +46,8 @@ export interface EmbeddedPostgres {
   /** Where the previews' apps reach it. */
   readonly appHost: string;
   readonly appPort: number;
+  /** From now until `stop`, starts it again when it ends by itself, on the same port. */
+  watch(): void;
   /** Ends open transactions and stops the server. May be called again. */
   stop(): Promise<void>;
 }
@@ -82,7 +85,33 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const port = (await adopt(server)) ?? (await startOnAPort(server));
   const url = urlOf(server, port);
   await ensureStateDatabase(server, port);
-  return { url, appHost: '127.0.0.1', appPort: port, stop: () => stop(server) };
+  const stopping = new AbortController();
+  let watching: Promise<void> = Promise.resolve();
+  return {
+    url,
+    appHost: '127.0.0.1',
+    appPort: port,
+    watch() {
+      watching = keepRunning(watched(server, port), stopping.signal);
+    },
+    async stop() {
+      stopping.abort();
+      await watching;
+      await stop(server);
+    },
+  };
+}
+
+function watched(server: Server, port: number): WatchedServer {
+  return {
+    log: server.log,
+    isRunning: async () => (await runningServer(server.paths)) !== null,
+    async start() {
+      await removeStalePidFile(server.paths);
+      const outcome = await start(server, port);
+      if (!outcome.ok) throw failed('The embedded PostgreSQL did not start.', outcome.output, undefined);
+    },
+  };
 }
 
 function urlOf(server: Server, port: number, database = STATE_DATABASE): string {

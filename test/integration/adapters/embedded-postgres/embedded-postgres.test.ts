@@ -56,6 +56,22 @@ function isRunning(pid: number): boolean {
 }
 
 suite('embedded PostgreSQL', () => {
+  test('one that is watched comes back on its port when it is killed, with all that was committed, and not after a stop', async () => {
+    await using cluster = await place();
+    const server = await cluster.start();
+    server.watch();
+    await onServer(server.url, 'create table kept as select 7 as n');
+    process.kill(await postmasterPid(cluster.directory), 'SIGKILL');
+    await waitUntil('it answers again', async () => {
+      const rows = await onServer(server.url, 'select n from kept').catch(() => []);
+      return rows[0]?.['n'] === 7;
+    });
+    const pid = await postmasterPid(cluster.directory);
+    await server.stop();
+    assert.equal(isRunning(pid), false);
+    await assert.rejects(postmasterPid(cluster.directory), { code: 'ENOENT' });
+  });
+
   test('starts, keeps data and port over restarts, and is gone when stopped', async () => {
     await using cluster = await place();
     const first = await cluster.start();
