@@ -32,6 +32,7 @@ import type {
 import type { DatabaseName, HostLabel, InstanceName, Slug } from './core/names.ts';
 import type { ObservedSubject, PreviewKey, PullRequestEvent, RepositoryName, Revision } from './core/pull-request.ts';
 import type { Policy } from './core/policy.ts';
+import type { CommandInside, CommandStreams } from './core/host-verbs.ts';
 import type { PreviewMeta } from './core/preview-config.ts';
 import type { Report, ReportRecord } from './core/report.ts';
 import type { SlotAddresses } from './core/slots.ts';
@@ -269,7 +270,7 @@ export interface Runtime {
   addressesOf(slot: number): SlotAddresses;
   /** How an app inside the instance reaches the copy of its repository that Sources.place made. */
   repositoryUrlOf(name: InstanceName): string;
-  /** Evaluates a preview-config.nix, or returns at once what it said before. Throws CONFIG_REFUSED, EVAL_TIMEOUT, EVAL_MEMORY, META_INVALID. */
+  /** What a preview-config.nix says. Throws CONFIG_REFUSED, EVAL_TIMEOUT, EVAL_MEMORY, META_INVALID. */
   readConfig(config: string, signal: AbortSignal): Promise<PreviewMeta>;
   /** Builds what the manifest asks for, or returns at once what was built before. Null where the runtime needs nothing. */
   buildSystem(manifest: AppManifest, signal: AbortSignal): Promise<string | null>;
@@ -281,6 +282,8 @@ export interface Runtime {
   start(spec: InstanceSpec, signal: AbortSignal): Promise<void>;
   /** Where each declared port is answered. Pure: the same before and after start. */
   upstreamsOf(spec: Pick<InstanceSpec, 'slot' | 'manifest'>): Upstreams;
+  /** Runs a command in a running instance, within its walls, and returns its status. Throws PREVIEW_NOT_RUNNING, COMMAND_REFUSED. */
+  run(spec: InstanceSpec, command: CommandInside, streams: CommandStreams): Promise<number>;
   /** No process of it runs. Files stay. */
   stop(name: InstanceName): Promise<void>;
   /** Nothing of it is left: processes, files, network. */

@@ -134,6 +134,9 @@ in
       }
     ];
 
+    # For whoever looks into the preview with `preview exec` or `preview shell`.
+    environment.systemPackages = map packageNamed manifest.packages;
+
     systemd.services =
       lib.listToAttrs (map (service: lib.nameValuePair (unitOf service) (serviceUnit service)) manifest.services)
       // lib.optionalAttrs (manifest.setup != null) { setup-preview = setupUnit; };

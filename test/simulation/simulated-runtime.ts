@@ -79,6 +79,7 @@ export function simulatedRuntime({ host, faults, clock, random, pool }: Shared, 
     list: () => faults.read(process, () => [...host.instances.keys()].map(observed).filter((each) => each !== null)),
     addressesOf: (slot) => addressesOf(pool, slot),
     repositoryUrlOf: (name) => `file:///${name}`,
+    run: async () => 0,
     readConfig: async () => {
       throw new OperatorError('CONFIG_REFUSED', 'Nothing is evaluated here.');
     },

@@ -10,8 +10,8 @@ import { isErrorCode, OperatorError } from '../core/errors.ts';
 export interface OperatorApi {
   /** Asks and returns the answer's document. Throws the error that the operator answered with, or OPERATOR_UNREACHABLE. */
   ask<Answer>(method: Method, path: string, body?: object): Promise<Answer>;
-  /** Asks for a stream of lines. Ends when the operator says that it is over; throws when the connection breaks before. */
-  follow<Line extends object>(path: string): AsyncGenerator<Line>;
+  /** Asks for a stream of lines, with a body by POST. Ends when the operator says that it is over; throws when the connection breaks before. */
+  follow<Line extends object>(path: string, body?: object): AsyncGenerator<Line>;
 }
 
 type Method = 'GET' | 'POST' | 'DELETE';
@@ -30,8 +30,9 @@ export function operatorApi(socketPath: string): OperatorApi {
       return documentFrom(answer.status, text) as Answer;
     },
 
-    async *follow<Line extends object>(path: string): AsyncGenerator<Line> {
-      const answer = await request(socketPath, { method: 'GET', path, body: null });
+    async *follow<Line extends object>(path: string, body?: object): AsyncGenerator<Line> {
+      const method = body === undefined ? 'GET' : 'POST';
+      const answer = await request(socketPath, { method, path, body: body ?? null });
       let pending = '';
       for await (const chunk of answer.chunks) {
         const lines = (pending + chunk).split('\n');

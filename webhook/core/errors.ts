@@ -182,6 +182,16 @@ export const ERROR_CODES = {
     retry: 'never',
     hint: '`preview list` shows the names.',
   },
+  PREVIEW_NOT_RUNNING: {
+    summary: 'The preview has no running instance at the moment.',
+    retry: 'never',
+    hint: '`preview status <slug>` shows why; `preview update <slug>` tries to bring it up.',
+  },
+  COMMAND_REFUSED: {
+    summary: 'This host cannot run the command in that way.',
+    retry: 'never',
+    hint: 'The message says what is missing.',
+  },
   PREVIEW_EXISTS: {
     summary: 'There is a preview of this branch or pull request already.',
     retry: 'never',

@@ -4,7 +4,7 @@
  * of those from a container's name.
  */
 import { z } from 'zod';
-import { MANIFEST_MAX_BYTES } from './limits.ts';
+import { COMMAND_WORD_MAX_LENGTH, COMMAND_WORDS_MAX, MANIFEST_MAX_BYTES } from './limits.ts';
 import { isEnvironmentName } from './app-manifest.ts';
 import type { ErrorCode } from './errors.ts';
 import { parseInstanceName, type InstanceName } from './names.ts';
@@ -54,6 +54,36 @@ export type GuestUnits = z.infer<typeof guestUnits>;
 /** Units of the guest that hold the app (server-config/guest/README.md). */
 const guestUnit = z.union([z.literal('setup-preview.service'), z.literal('preview.target')]);
 
+const word = z
+  .string()
+  .max(COMMAND_WORD_MAX_LENGTH)
+  .refine((text) => !text.includes('\0'), 'must not hold NUL');
+
+/** A command to run in a preview. No line of it is ever given to a shell. */
+export const commandInside = z.union([
+  z.strictObject({ argv: z.array(word).min(1).max(COMMAND_WORDS_MAX), asRoot: z.boolean() }),
+  /** A shell that reads what is typed; with the size of the caller's terminal, or null for a pipe. */
+  z.strictObject({
+    shell: z.strictObject({ columns: z.int().min(1).max(10_000), rows: z.int().min(1).max(10_000) }).nullable(),
+    asRoot: z.boolean(),
+  }),
+]);
+export type CommandInside = z.infer<typeof commandInside>;
+
+/** Both ends of a command that runs in an instance. */
+export interface CommandStreams {
+  readonly input: AsyncIterable<Buffer>;
+  /** Resolves when the reader keeps up. */
+  readonly output: (stream: 'stdout' | 'stderr', chunk: Buffer) => Promise<void>;
+  readonly signal: AbortSignal;
+}
+
+/** What is typed or piped into a command, in base64; null is its end. */
+export const commandInputSchema = z.strictObject({ input: z.base64().nullable() });
+
+/** What it prints, in base64. */
+export const commandOutputSchema = z.strictObject({ stream: z.enum(['stdout', 'stderr']), data: z.base64() });
+
 export const hostRequestSchema = z.discriminatedUnion('verb', [
   z.strictObject({ verb: z.literal('list-containers') }),
   z.strictObject({ verb: z.literal('observe-container'), name }),
@@ -81,6 +111,11 @@ export const hostRequestSchema = z.discriminatedUnion('verb', [
     tailLines: z.int().min(0).max(100_000),
     follow: z.boolean(),
   }),
+  /**
+   * A command inside, as the app's user or as the guest's root. Lines of the caller after the request are its input (`commandInputSchema`), lines
+   * back its output; the result is its status. When the caller goes away it is ended.
+   */
+  z.strictObject({ verb: z.literal('run-inside'), name, command: commandInside }),
   /** From now on, new connections to these ports of the preview's address go to this container, or nowhere. One atomic change. */
   z.strictObject({
     verb: z.literal('switch-answers'),
@@ -126,6 +161,7 @@ export interface HostResults {
   'remove-container': null;
   'start-unit': { readonly ok: boolean };
   'read-journal': null;
+  'run-inside': { readonly status: number };
   'switch-answers': null;
   'list-answers': Answers[];
   'count-connections': number;
@@ -144,6 +180,6 @@ export interface HostDaemon {
   /** Throws the OperatorError that hostd reports; RUNTIME_FAILED when it does not answer. The signal ends the work in hostd too. */
   ask<V extends HostVerb>(
     request: Extract<HostRequest, { verb: V }>,
-    options?: { signal?: AbortSignal; onLine?: (line: string) => void },
+    options?: { signal?: AbortSignal; onLine?: (line: string) => void | Promise<void>; lines?: AsyncIterable<string> },
   ): Promise<HostResults[V]>;
 }

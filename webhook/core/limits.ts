@@ -45,6 +45,10 @@ export const LOG_FILE_MAX_BYTES = 4 * 1024 * 1024;
 /** Manifest size: hundreds of times what a real one has. */
 export const MANIFEST_MAX_BYTES = 64 * 1024;
 
+/** Words of a command that is run in a preview: as long as the shell's own line may be on a terminal, many times over. */
+export const COMMAND_WORDS_MAX = 256;
+export const COMMAND_WORD_MAX_LENGTH = 8_192;
+
 /** Answer of an evaluated preview-config.nix: 64 kB of metadata and the names of a few hundred units. */
 export const EVALUATION_ANSWER_MAX_BYTES = 256 * 1024;
 

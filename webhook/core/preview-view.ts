@@ -159,6 +159,12 @@ export interface LogLineView {
   readonly text: string;
 }
 
+/** What `preview exec` follows: its session first, its status last. Data is in base64. */
+export type CommandLineView =
+  | { readonly session: string }
+  | { readonly stream: 'stdout' | 'stderr'; readonly data: string }
+  | { readonly status: number };
+
 export interface PlanView {
   readonly wanted: string;
   /** The steps with their reasons, in order; empty when all is as wanted. */

@@ -13,9 +13,10 @@ import {
 } from './containers.ts';
 import { adaptCaddyfile, loadRoutes } from './caddy.ts';
 import { evaluateConfig } from './evaluation.ts';
+import { runInside } from './command.ts';
 import { readJournal, startUnit } from './guest.ts';
 import { openNetwork, type Network } from './network.ts';
-import { serve, type Perform } from './server.ts';
+import { serve, type Caller } from './server.ts';
 import { settingsFrom, type HostSettings } from './settings.ts';
 
 const settings = settingsFrom(process.argv.slice(2));
@@ -23,11 +24,11 @@ const network = await openNetwork(settings);
 const inTurn = turnPerName();
 const inTurnOfEvaluations = turnPerName();
 
-const server = await serve(settings, (request, signal, onLine) =>
+const server = await serve(settings, (request, caller) =>
   // Reading needs no turn: a journal may be followed for days.
   'name' in request && changing.has(request.verb)
-    ? inTurn(request.name, () => perform({ settings, network }, request, signal, onLine))
-    : perform({ settings, network }, request, signal, onLine),
+    ? inTurn(request.name, () => perform({ settings, network }, request, caller))
+    : perform({ settings, network }, request, caller),
 );
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -42,8 +43,9 @@ console.log(`hostd answers on ${settings.socket}`);
 async function perform(
   host: { settings: HostSettings; network: Network },
   request: HostRequest,
-  ...[signal, onLine]: [Parameters<Perform>[1], Parameters<Perform>[2]]
+  caller: Caller,
 ): Promise<unknown> {
+  const { signal } = caller;
   switch (request.verb) {
     case 'list-containers':
       return listContainers(host.settings);
@@ -66,7 +68,9 @@ async function perform(
     case 'start-unit':
       return startUnit(host.settings, request, signal);
     case 'read-journal':
-      return readJournal(host.settings, request, { signal, onLine });
+      return readJournal(host.settings, request, caller);
+    case 'run-inside':
+      return runInside(request, caller);
     case 'switch-answers':
       return host.network.switchAnswers(request.address, request.to);
     case 'list-answers':

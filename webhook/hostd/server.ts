@@ -6,8 +6,20 @@ import { dirname } from 'node:path';
 import { operatorErrorFrom, OperatorError } from '../core/errors.ts';
 import { HOST_REQUEST_MAX_BYTES, hostRequestSchema, type HostReply, type HostRequest } from '../core/host-verbs.ts';
 
-/** Does what a request asks. `signal` fires when the caller is gone; `onLine` hands a line to it. */
-export type Perform = (request: HostRequest, signal: AbortSignal, onLine: (line: string) => void) => Promise<unknown>;
+/** Whoever asks. */
+export interface Caller {
+  /** Fires when the caller is gone. */
+  readonly signal: AbortSignal;
+  /** Hands a line to the caller; a slow one loses lines. */
+  onLine(line: string): void;
+  /** Hands a line to the caller, and resolves when it keeps up. */
+  send(line: string): Promise<void>;
+  /** What it says after its request. */
+  readonly lines: AsyncIterable<string>;
+}
+
+/** Does what a request asks. */
+export type Perform = (request: HostRequest, caller: Caller) => Promise<unknown>;
 
 interface ServerSettings {
   readonly socket: string;
@@ -37,12 +49,22 @@ async function answer(connection: Socket, perform: Perform): Promise<void> {
     if (connection.writable) connection.write(`${JSON.stringify(message)}\n`);
   };
   try {
-    const request = parsedRequest(await requestLine(connection));
-    // A slow reader of a long journal is waited for by dropping lines, never by holding them all.
-    const onLine = (line: string) => {
-      if (connection.writableLength < HOST_REQUEST_MAX_BYTES) reply({ line });
-    };
-    const result = await perform(request, gone.signal, onLine);
+    const lines = linesOf(connection);
+    const request = parsedRequest((await lines.next()).value ?? '');
+    // Read also where nobody wants them, so that the end of the connection is noticed.
+    if (request.verb !== 'run-inside') void drained(lines);
+    const result = await perform(request, {
+      signal: gone.signal,
+      // A slow reader of a long journal is waited for by dropping lines, never by holding them all.
+      onLine: (line) => {
+        if (connection.writableLength < HOST_REQUEST_MAX_BYTES) reply({ line });
+      },
+      send: async (line) => {
+        reply({ line });
+        if (connection.writableNeedDrain) await once(connection, 'drain', { signal: gone.signal });
+      },
+      lines,
+    });
     reply({ result: result ?? null });
   } catch (error) {
     const { code, message, detail } = operatorErrorFrom(error);
@@ -52,17 +74,21 @@ async function answer(connection: Socket, perform: Perform): Promise<void> {
   connection.end();
 }
 
-async function requestLine(connection: Socket): Promise<string> {
-  let text = '';
+async function* linesOf(connection: Socket): AsyncGenerator<string, undefined> {
+  let rest = '';
   connection.setEncoding('utf8');
   for await (const chunk of connection.iterator({ destroyOnReturn: false }) as AsyncIterable<string>) {
-    text += chunk;
-    if (text.length > HOST_REQUEST_MAX_BYTES) throw new OperatorError('BAD_REQUEST', 'The request is too large.');
-    if (text.includes('\n')) break;
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop() ?? '';
+    if (rest.length > HOST_REQUEST_MAX_BYTES) throw new OperatorError('BAD_REQUEST', 'The request is too large.');
+    yield* lines;
   }
-  // Keeps the stream flowing, so that the end of the connection is noticed.
-  connection.resume();
-  return text;
+  // Whoever leaves the last line without its end.
+  if (rest !== '') yield rest;
+}
+
+async function drained(lines: AsyncIterator<string>): Promise<void> {
+  while ((await lines.next().catch(() => ({ done: true }))).done !== true);
 }
 
 function parsedRequest(line: string): HostRequest {

@@ -121,12 +121,12 @@ function slugOf(request: FastifyRequest): string {
   return parsed(slugParameter, request.params, 'the path').slug;
 }
 
-function named(op: Pick<Operator, 'store'>, request: FastifyRequest): Promise<PreviewRecord> {
+export function named(op: Pick<Operator, 'store'>, request: FastifyRequest): Promise<PreviewRecord> {
   return previewNamed(op, slugOf(request));
 }
 
 /** What came in, by its schema. Throws BAD_REQUEST naming each field. */
-function parsed<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
+export function parsed<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const problems = result.error.issues.map((issue) => `${issue.path.join('.') || where}: ${issue.message}`);
@@ -134,7 +134,7 @@ function parsed<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
 }
 
 /** Fires when whoever asked has gone. */
-function signalOf(reply: FastifyReply): AbortSignal {
+export function signalOf(reply: FastifyReply): AbortSignal {
   const controller = new AbortController();
   reply.raw.once('close', () => controller.abort());
   return controller.signal;
@@ -179,7 +179,7 @@ async function* watchLines(
  * Answers with one JSON document per line (NDJSON). The last line is `{"end":true}`, or the error that ended it: without either the connection
  * broke.
  */
-function sendLines(reply: FastifyReply, lines: Iterable<object> | AsyncIterable<object>): FastifyReply {
+export function sendLines(reply: FastifyReply, lines: Iterable<object> | AsyncIterable<object>): FastifyReply {
   return reply.type('application/x-ndjson').send(Readable.from(textOf(lines)));
 }
 

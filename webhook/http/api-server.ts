@@ -6,6 +6,7 @@ import { OperatorError, operatorErrorFrom, type ErrorCode } from '../core/errors
 import type { ErrorView } from '../core/preview-view.ts';
 import type { Operator } from '../ports.ts';
 import { apiRoutes } from './api-routes.ts';
+import { commandRoutes } from './command-routes.ts';
 
 /** The longest request is a repository and a branch. */
 const BODY_MAX_BYTES = 16 * 1024;
@@ -39,6 +40,7 @@ export function buildApiServer(op: Operator): FastifyInstance {
     return reply.code(statusOf(error)).send(errorView(error));
   });
   apiRoutes(app, op);
+  commandRoutes(app, op);
   return app;
 }
 
@@ -61,6 +63,8 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   NO_SUCH_BRANCH: 404,
   PREVIEW_EXISTS: 409,
   NOTHING_TO_ROLL_BACK: 409,
+  PREVIEW_NOT_RUNNING: 409,
+  COMMAND_REFUSED: 409,
   INTERNAL: 500,
 };
 

@@ -233,7 +233,8 @@ function mainUpstream(manifest: AppManifest, upstreams: Readonly<Record<string, 
   return main;
 }
 
-async function specOf(op: Operator, work: BringUp): Promise<InstanceSpec> {
+/** What the runtime needs to know of an instance whose manifest was read. */
+export async function specOf(op: Operator, work: Pick<BringUp, 'record' | 'instance'>): Promise<InstanceSpec> {
   const { record } = work;
   const instance = instanceOf(work);
   const manifest = manifestIn(work);
@@ -291,12 +292,12 @@ function slugOf(record: PreviewRecord): Slug {
   return record.slug;
 }
 
-function instanceOf(work: BringUp): InstanceRecord {
+function instanceOf(work: Pick<BringUp, 'instance'>): InstanceRecord {
   if (work.instance === null) throw new OperatorError('INTERNAL', 'A step needs an instance before it was created.');
   return work.instance;
 }
 
-function manifestIn(work: BringUp): AppManifest {
+function manifestIn(work: Pick<BringUp, 'instance'>): AppManifest {
   const { manifest } = instanceOf(work);
   if (manifest === null) throw new OperatorError('INTERNAL', 'A step needs the manifest before it was read.');
   return manifest;

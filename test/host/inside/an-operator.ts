@@ -10,7 +10,7 @@ import { aGitServer } from '../../support/a-git-server.ts';
 import { startFakeGitHub, type FakeGitHub } from '../../support/fake-github.ts';
 import { eventually, host, hostStatus, startHostd } from './a-host-runtime.ts';
 
-const project = resolve(import.meta.dirname, '../../..');
+export const project = resolve(import.meta.dirname, '../../..');
 const webhookPort = 3100;
 const secret = 'a-webhook-secret-of-32-characters-or-more';
 export const token = 'ghp_onTheTestHost0123456789abcdefghijk';

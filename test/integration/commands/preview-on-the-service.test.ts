@@ -63,12 +63,14 @@ test('a branch without a pull request: create, look, update, fail, recover, roll
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   });
   const socket = join(operator.stateDirectory, 'run', 'operator.sock');
-  const preview = (...args: string[]) =>
+  const preview = (...args: string[]) => previewGiven('', ...args);
+  const previewGiven = (input: string, ...args: string[]) =>
     new Promise<Ended>((done) => {
       const env = { PATH: process.env['PATH'] ?? '', BERTH_SOCKET: socket };
-      execFile(process.execPath, [main, ...args], { env, timeout: 60_000 }, (error, stdout, stderr) =>
+      const child = execFile(process.execPath, [main, ...args], { env, timeout: 60_000 }, (error, stdout, stderr) =>
         done({ status: error === null ? 0 : Number(error.code), stdout, stderr }),
       );
+      child.stdin?.end(input);
     });
   const ok = async (...args: string[]) => {
     const ended = await preview(...args);
@@ -88,6 +90,28 @@ test('a branch without a pull request: create, look, update, fail, recover, roll
   await urlShows('one');
   assert.match(await ok('list'), /^shop-main  live    main    http:/m);
   assert.match(await ok('logs', 'shop-main'), /setup set up\n.*web up with one/);
+  // A command gets its words as they are, what is piped in, and the app's folder and environment; its status is ours.
+  const words = ['a b', '$(id)', "it's", '*', '-x', ''];
+  assert.equal(await ok('exec', 'shop-main', '--', 'printf', '%s|', ...words), `${words.join('|')}|`);
+  const long = 'x'.repeat(300_000);
+  const through = await previewGiven(
+    long,
+    'exec',
+    'shop-main',
+    '--',
+    'sh',
+    '-c',
+    'cat; echo $PREVIEW_BRANCH >&2; ls; exit 7',
+  );
+  assert.deepEqual(through, { status: 7, stdout: `${long}preview.toml\nserver.js\n`, stderr: 'main\n' });
+  assert.deepEqual(await previewGiven('cd /; pwd; exit 3\n', 'shell', 'shop-main'), {
+    status: 3,
+    stdout: '/\n',
+    stderr: '',
+  });
+  assert.match((await preview('exec', 'shop-main', '--root', '--', 'id')).stderr, /no root inside/);
+  assert.equal((await preview('exec', 'shop-main')).status, 2);
+  assert.equal((await preview('exec', 'no-such', '--', 'id')).status, 3);
   assert.match(await ok('plan', 'shop-main'), /Nothing to do\./);
   assert.match(await ok('update', 'shop-main'), /Nothing to do\./);
 

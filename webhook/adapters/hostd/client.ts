@@ -21,13 +21,14 @@ export function hostDaemonAt(socketPath: string): HostDaemon {
 
 interface ExchangeOptions {
   signal?: AbortSignal;
-  onLine?: (line: string) => void;
+  onLine?: (line: string) => void | Promise<void>;
+  lines?: AsyncIterable<string>;
 }
 
 async function exchange(
   socketPath: string,
   request: HostRequest,
-  { signal, onLine }: ExchangeOptions,
+  { signal, onLine, lines }: ExchangeOptions,
 ): Promise<unknown> {
   signal?.throwIfAborted();
   const socket = connect(socketPath);
@@ -36,6 +37,7 @@ async function exchange(
   try {
     await once(socket, 'connect');
     socket.write(`${JSON.stringify(request)}\n`);
+    if (lines !== undefined) void sendLines(socket, lines).catch(() => socket.destroy());
     return await reply(socket, onLine);
   } catch (error) {
     signal?.throwIfAborted();
@@ -50,11 +52,15 @@ async function exchange(
   }
 }
 
+async function sendLines(socket: Socket, lines: AsyncIterable<string>): Promise<void> {
+  for await (const line of lines) if (!socket.write(`${line}\n`)) await once(socket, 'drain');
+}
+
 async function reply(socket: Socket, onLine: ExchangeOptions['onLine']): Promise<unknown> {
   for await (const text of linesOf(socket)) {
     const message = replySchema.parse(JSON.parse(text));
     if ('line' in message) {
-      onLine?.(message.line);
+      await onLine?.(message.line);
       continue;
     }
     if ('result' in message) return message.result;

@@ -15,6 +15,7 @@ export const OPTIONS = {
   follow: { type: 'boolean', short: 'f', text: 'Go on with what is printed from now on.' },
   lines: { type: 'string', short: 'n', value: '<number>', text: 'How many of the last lines (200).' },
   'no-wait': { type: 'boolean', text: 'Do not wait until it is done.' },
+  root: { type: 'boolean', text: 'As root of the container instead of as the app’s user.' },
   fix: { type: 'boolean', text: 'Ask for what is missing, remove what belongs to no preview.' },
 } as const satisfies Record<string, OptionSpec>;
 
@@ -25,7 +26,9 @@ export const COMMON_OPTIONS: readonly OptionName[] = ['json', 'socket', 'help'];
 
 export interface CommandSpec {
   readonly name: string;
-  readonly args: readonly ('slug' | 'owner/repo' | 'branch' | 'command' | 'shell')[];
+  readonly args: readonly ('slug' | 'owner/repo' | 'branch' | 'command' | 'shell' | 'word')[];
+  /** Whether the last argument may be followed by more of its kind. */
+  readonly isOpen?: boolean;
   /** Arguments from this one on may be left out. */
   readonly optionalFrom?: number;
   readonly options: readonly OptionName[];
@@ -90,6 +93,22 @@ export const COMMANDS: readonly CommandSpec[] = [
     options: [],
     text: 'Show what would be done, and why.',
     details: 'Looks at GitHub and at the host, and does nothing.',
+  },
+  {
+    name: 'exec',
+    args: ['slug', 'word'],
+    isOpen: true,
+    options: ['root'],
+    text: 'Run a command inside a preview.',
+    details:
+      'Within its walls and limits, in the app’s folder and environment. Words go through as they are, no shell reads them: preview exec shop-42 -- node migrate.js. It ends with the command’s own status.',
+  },
+  {
+    name: 'shell',
+    args: ['slug'],
+    options: ['root'],
+    text: 'Open a shell inside a preview.',
+    details: 'On a terminal, or with commands from a pipe. From elsewhere: ssh -t <host> preview shell <slug>.',
   },
   {
     name: 'doctor',

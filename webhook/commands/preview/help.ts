@@ -50,7 +50,9 @@ export function usageOf(command: CommandSpec): string {
     index >= (command.optionalFrom ?? Infinity) ? `[${arg}]` : `<${arg}>`,
   );
   const options = command.options.map((name) => `[${optionUsage(name)}]`);
-  return ['preview', command.name, ...args, ...options].join(' ');
+  if (command.isOpen !== true) return ['preview', command.name, ...args, ...options].join(' ');
+  // Only after `--` may a word of the command begin with a hyphen.
+  return ['preview', command.name, ...options, ...args.slice(0, -1), '--', `${args.at(-1) ?? ''}…`].join(' ');
 }
 
 export function optionUsage(name: OptionName): string {

@@ -71,7 +71,7 @@ function checkCount(command: CommandSpec, args: readonly string[]): void {
   const required = command.optionalFrom ?? command.args.length;
   const missing = command.args[args.length];
   if (args.length < required) throw wrongUsage(`${commandText(command)} needs <${missing ?? ''}>.`, command);
-  const extra = args[command.args.length];
+  const extra = command.isOpen === true ? undefined : args[command.args.length];
   if (extra !== undefined) throw wrongUsage(`Unknown argument '${extra.slice(0, 64)}'.`, command);
 }
 

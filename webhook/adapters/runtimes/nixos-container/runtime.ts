@@ -6,7 +6,13 @@ import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AppManifest } from '../../../core/app-manifest.ts';
 import { OperatorError } from '../../../core/errors.ts';
-import type { ContainerState, HostDaemon } from '../../../core/host-verbs.ts';
+import {
+  commandOutputSchema,
+  type CommandInside,
+  type CommandStreams,
+  type ContainerState,
+  type HostDaemon,
+} from '../../../core/host-verbs.ts';
 import { FAILURE_TAIL_LINES } from '../../../core/limits.ts';
 import { parseInstanceName, type InstanceName } from '../../../core/names.ts';
 import { addressesOf, type AddressPool } from '../../../core/slots.ts';
@@ -67,16 +73,13 @@ export function nixosContainerRuntime(settings: NixosContainerSettings, tools: T
     },
     start: async (spec, signal) => {
       await bringUp(hostd, spec, signal);
-      const { ok } = await hostd.ask({ verb: 'start-unit', name: spec.name, unit: 'preview.target' }, { signal });
-      if (!ok)
-        throw new OperatorError('START_FAILED', 'The services of the app could not be started.', {
-          detail: await lastLines(logs, spec.name),
-        });
+      await startServices(hostd, spec.name, { signal, tail: () => lastLines(logs, spec.name) });
     },
     upstreamsOf: ({ slot, manifest }) => {
       const address = addressesOf(settings.pool, slot).instance;
       return Object.fromEntries(portsOf(manifest).map((port) => [String(port), { address, port }]));
     },
+    run: (spec, command, streams) => runInside(hostd, { name: spec.name, command }, streams),
     stop: async (name) => {
       await hostd.ask({ verb: 'stop-container', name });
     },
@@ -120,6 +123,16 @@ async function bringUp(hostd: HostDaemon, spec: InstanceSpec, signal: AbortSigna
   await hostd.ask({ verb: 'start-container', name }, { signal });
 }
 
+async function startServices(
+  hostd: HostDaemon,
+  name: InstanceName,
+  { signal, tail }: { signal: AbortSignal; tail: () => Promise<string> },
+): Promise<void> {
+  const { ok } = await hostd.ask({ verb: 'start-unit', name, unit: 'preview.target' }, { signal });
+  if (ok) return;
+  throw new OperatorError('START_FAILED', 'The services of the app could not be started.', { detail: await tail() });
+}
+
 async function runSetup(
   hostd: HostDaemon,
   spec: InstanceSpec,
@@ -139,6 +152,23 @@ async function runSetup(
       detail: await tail(),
     });
   }
+}
+
+async function runInside(
+  hostd: HostDaemon,
+  asked: { name: InstanceName; command: CommandInside },
+  streams: CommandStreams,
+): Promise<number> {
+  const lines = async function* () {
+    for await (const chunk of streams.input) yield JSON.stringify({ input: chunk.toString('base64') });
+    yield JSON.stringify({ input: null });
+  };
+  const onLine = (line: string) => {
+    const { stream, data } = commandOutputSchema.parse(JSON.parse(line));
+    return streams.output(stream, Buffer.from(data, 'base64'));
+  };
+  const request = { verb: 'run-inside', ...asked } as const;
+  return (await hostd.ask(request, { signal: streams.signal, onLine, lines: lines() })).status;
 }
 
 interface LogOptions {

@@ -20,6 +20,7 @@ import { hostPrograms, type HostPrograms } from './host-programs.ts';
 import { layoutOf } from './layout.ts';
 import { readLogs } from './log-reader.ts';
 import { groupText, launchFor, passwdText, REPOSITORY_INSIDE, UID_INSIDE, type SandboxOptions } from './sandbox.ts';
+import { runCommand } from './command-run.ts';
 import { runSetup } from './setup-run.ts';
 import { endLeftovers, observeSupervised, startSupervised, stopSupervised } from './supervision.ts';
 import { supervisorStarter } from './supervisor-process.ts';
@@ -163,6 +164,13 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
       return started;
     },
     upstreamsOf: (spec) => upstreamsOf(options.pool, spec),
+    run: async (spec, command, streams) => {
+      if ((await observe(spec.name))?.running !== true)
+        throw new OperatorError('PREVIEW_NOT_RUNNING', 'The processes of the preview do not run.');
+      const { limits } = spec.manifest;
+      const sandbox = { programs, layout: layout(spec.name), uid: uidOf(spec.slot), limits };
+      return runCommand({ ...sandbox, environment: spec.environment }, command, streams);
+    },
     stop,
     remove: async (name) => {
       supervisors.standDown();
