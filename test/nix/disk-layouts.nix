@@ -67,21 +67,7 @@ in
             ])
           )
         )
-        {
-          firmware = [
-            "bios"
-            "uefi"
-          ];
-          fileSystem = [
-            "ext4"
-            "btrfs"
-            "xfs"
-          ];
-          encrypted = [
-            false
-            true
-          ];
-        }
+        (import ./layout-choices.nix)
     );
 
   # A host of a hosts.toml, as the installer builds it.

@@ -49,25 +49,15 @@ let
     "/dev/disk/by-id/first"
     "/dev/disk/by-id/second"
   ];
-  layouts = lib.mapCartesianProduct (given: given) {
-    layout = [
-      "single-disk"
-      "mirrored"
-    ];
-    firmware = [
-      "bios"
-      "uefi"
-    ];
-    fileSystem = [
-      "ext4"
-      "btrfs"
-      "xfs"
-    ];
-    encrypted = [
-      false
-      true
-    ];
-  };
+  layouts = lib.mapCartesianProduct (given: given) (
+    import ./layout-choices.nix
+    // {
+      layout = [
+        "single-disk"
+        "mirrored"
+      ];
+    }
+  );
   layoutName = given: "${given.layout} ${given.firmware} ${given.fileSystem} ${if given.encrypted then "encrypted" else "plain"}";
   layoutModule =
     given:

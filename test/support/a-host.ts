@@ -82,6 +82,11 @@ export class AHost implements Disposable {
   }
 
   hostctl(...args: string[]): HostctlResult {
+    return this.hostctlIn(tmpdir(), ...args);
+  }
+
+  /** The command as somebody in this directory runs it. */
+  hostctlIn(cwd: string, ...args: string[]): HostctlResult {
     const settings = join(this.folder, 'hostctl.json');
     writeFileSync(settings, JSON.stringify(this.settings));
     const { status, stdout, stderr } = spawnSync(
@@ -89,7 +94,7 @@ export class AHost implements Disposable {
       [hostctl, '--settings', settings, '--json', ...args],
       {
         encoding: 'utf8',
-        cwd: tmpdir(),
+        cwd,
         env: { ...process.env, PATH: `${join(this.folder, 'bin')}:${process.env['PATH']}`, NO_COLOR: '1' },
       },
     );

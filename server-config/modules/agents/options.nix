@@ -6,19 +6,19 @@
 }:
 let
   inherit (lib) mkOption types;
+  fileOnHost = import ../../lib/file-on-host.nix { inherit lib; };
   cfg = config.berth.agents;
 in
 {
   options.berth.agents = {
-    tokenFile = mkOption {
-      type = types.nullOr types.externalPath;
-      default = null;
-      example = "/var/secrets/claude/oauth_token";
-      description = ''
+    tokenFile =
+      fileOnHost ''
         File with the model token of this host's agents, readable by root alone. It reaches a container as a file of its agent's,
         never as an argument and never through the Nix store.
-      '';
-    };
+      ''
+      // {
+        example = "/var/secrets/claude/oauth_token";
+      };
     extraPackages = mkOption {
       type = types.listOf types.package;
       default = [ ];

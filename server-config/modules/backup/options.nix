@@ -1,13 +1,7 @@
 { lib, ... }:
 let
   inherit (lib) mkOption types;
-  externalFile =
-    description:
-    mkOption {
-      type = types.nullOr types.externalPath;
-      default = null;
-      inherit description;
-    };
+  fileOnHost = import ../../lib/file-on-host.nix { inherit lib; };
 in
 {
   options.berth.backup = {
@@ -17,8 +11,8 @@ in
       example = "sftp:u123456@u123456.your-storagebox.de:berth-1";
       description = "restic's repository: another machine than this one, or a mounted disk. Holds no password: use `environmentFile`.";
     };
-    passwordFile = externalFile "File with the repository's password. Keep a copy elsewhere: without it nothing can be restored.";
-    environmentFile = externalFile "File with what the repository's storage asks for, such as AWS_ACCESS_KEY_ID=….";
+    passwordFile = fileOnHost "File with the repository's password. Keep a copy elsewhere: without it nothing can be restored.";
+    environmentFile = fileOnHost "File with what the repository's storage asks for, such as AWS_ACCESS_KEY_ID=….";
 
     paths = mkOption {
       type = types.listOf types.externalPath;

@@ -1,6 +1,7 @@
 { lib, ... }:
 let
   inherit (lib) mkOption types;
+  fileOnHost = import ../../lib/file-on-host.nix { inherit lib; };
 in
 {
   options.berth.binaryCache = {
@@ -16,11 +17,7 @@ in
         default = 5099;
         description = "Its port.";
       };
-      signKeyFile = mkOption {
-        type = types.nullOr types.externalPath;
-        default = null;
-        description = "File with the key that what is served is signed with (`nix key generate-secret --key-name berth-1`).";
-      };
+      signKeyFile = fileOnHost "File with the key that what is served is signed with (`nix key generate-secret --key-name berth-1`).";
     };
     use = mkOption {
       default = [ ];

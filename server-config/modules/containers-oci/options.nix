@@ -1,6 +1,7 @@
 { lib, ... }:
 let
   inherit (lib) mkOption types;
+  fileOnHost = import ../../lib/file-on-host.nix { inherit lib; };
   # One line of a unit file: no line break, and no % that systemd would read as a specifier.
   line = types.strMatching "[^\n\r%]+";
 in
@@ -29,11 +30,7 @@ in
             default = { };
             description = "Variables. Not for secrets: every user of the host can read them.";
           };
-          environmentFile = mkOption {
-            type = types.nullOr types.externalPath;
-            default = null;
-            description = "File on the host with further variables, for secrets.";
-          };
+          environmentFile = fileOnHost "File on the host with further variables, for secrets.";
           volumes = mkOption {
             type = types.attrsOf (types.strMatching "/[A-Za-z0-9._/-]+");
             default = { };

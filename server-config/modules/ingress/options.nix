@@ -1,18 +1,11 @@
 { lib, ... }:
 let
   inherit (lib) mkOption types;
+  fileOnHost = import ../../lib/file-on-host.nix { inherit lib; };
 
   pair = whose: {
-    certificate = mkOption {
-      type = types.nullOr types.externalPath;
-      default = null;
-      description = "File on the host with the certificate chain of ${whose}, PEM.";
-    };
-    key = mkOption {
-      type = types.nullOr types.externalPath;
-      default = null;
-      description = "File on the host with the private key of ${whose}, PEM.";
-    };
+    certificate = fileOnHost "File on the host with the certificate chain of ${whose}, PEM.";
+    key = fileOnHost "File on the host with the private key of ${whose}, PEM.";
   };
 in
 {
@@ -38,11 +31,7 @@ in
           example = "hetzner";
           description = "Name of your DNS provider as lego spells it (https://go-acme.github.io/lego/dns/).";
         };
-        credentialsFile = mkOption {
-          type = types.nullOr types.externalPath;
-          default = null;
-          description = "File on the host with the provider's variables, as lego names them.";
-        };
+        credentialsFile = fileOnHost "File on the host with the provider's variables, as lego names them.";
         email = mkOption {
           type = types.nullOr types.str;
           default = null;

@@ -1,6 +1,7 @@
 { lib, ... }:
 let
   inherit (lib) mkOption types;
+  fileOnHost = import ../../lib/file-on-host.nix { inherit lib; };
   octet = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
   ipv4 = "(${octet}\\.){3}${octet}";
   address = types.strMatching ipv4;
@@ -25,11 +26,7 @@ in
       default = 51820;
       description = "UDP port at which the other hosts reach this one.";
     };
-    privateKeyFile = mkOption {
-      type = types.nullOr types.externalPath;
-      default = null;
-      description = "File with this host's private key (`wg genkey`).";
-    };
+    privateKeyFile = fileOnHost "File with this host's private key (`wg genkey`).";
     tcpPorts = mkOption {
       type = types.listOf types.port;
       default = [ ];

@@ -1,6 +1,7 @@
 { lib, ... }:
 let
   inherit (lib) mkOption types;
+  fileOnHost = import ../../lib/file-on-host.nix { inherit lib; };
   days =
     default: description:
     mkOption {
@@ -41,11 +42,7 @@ in
         example = "https://otlp.example.com";
         description = "Where metrics and logs are sent, as OTLP over HTTP. None: they stay on the host.";
       };
-      authorizationFile = mkOption {
-        type = types.nullOr types.externalPath;
-        default = null;
-        description = "File with the value of the Authorization header, such as `Bearer …`.";
-      };
+      authorizationFile = fileOnHost "File with the value of the Authorization header, such as `Bearer …`.";
     };
 
     prometheus = {
@@ -54,16 +51,8 @@ in
     };
     grafana = {
       port = loopbackPort 3300 "Port of Grafana.";
-      adminPasswordFile = mkOption {
-        type = types.nullOr types.externalPath;
-        default = null;
-        description = "File with the password of Grafana's user `admin`.";
-      };
-      secretKeyFile = mkOption {
-        type = types.nullOr types.externalPath;
-        default = null;
-        description = "File with the key that Grafana encrypts its own secrets with: 32 random characters.";
-      };
+      adminPasswordFile = fileOnHost "File with the password of Grafana's user `admin`.";
+      secretKeyFile = fileOnHost "File with the key that Grafana encrypts its own secrets with: 32 random characters.";
     };
     loki = {
       port = loopbackPort 3110 "Port of Loki.";

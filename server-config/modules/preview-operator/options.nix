@@ -1,6 +1,7 @@
 { lib, pkgs, ... }:
 let
   inherit (lib) mkOption types;
+  fileOnHost = import ../../lib/file-on-host.nix { inherit lib; };
 in
 {
   options.berth.previewOperator = {
@@ -64,25 +65,15 @@ in
 
     credentials = mkOption {
       type = types.submodule {
-        options =
-          lib.mapAttrs
-            (
-              _: description:
-              mkOption {
-                type = types.nullOr types.externalPath;
-                default = null;
-                inherit description;
-              }
-            )
-            {
-              github-webhook-secret = "File with the secret that GitHub signs deliveries with.";
-              github-webhook-secret-previous = "File with the secret before it, while it is being changed.";
-              github-token = "File with a personal access token, where there is no GitHub App.";
-              github-app-private-key = "File with the private key of the GitHub App, PEM.";
-              database-url = "File with the URL of a PostgreSQL elsewhere, where features.database is off.";
-              web-database-url = "File with the URL of the same database for the web: a role that is a member of berth_web and of nothing else.";
-              repository-secrets = "TOML file with the values of the apps' secrets.";
-            };
+        options = lib.mapAttrs (_: fileOnHost) {
+          github-webhook-secret = "File with the secret that GitHub signs deliveries with.";
+          github-webhook-secret-previous = "File with the secret before it, while it is being changed.";
+          github-token = "File with a personal access token, where there is no GitHub App.";
+          github-app-private-key = "File with the private key of the GitHub App, PEM.";
+          database-url = "File with the URL of a PostgreSQL elsewhere, where features.database is off.";
+          web-database-url = "File with the URL of the same database for the web: a role that is a member of berth_web and of nothing else.";
+          repository-secrets = "TOML file with the values of the apps' secrets.";
+        };
       };
       default = { };
       description = ''

@@ -103,6 +103,28 @@ test('--dry-run prints the commands and changes nothing', () => {
   assert.deepEqual(host.ran(), []);
 });
 
+test('every verb does the same from any directory, also from another checkout (AC-70)', () => {
+  using host = new AHost();
+  host.generations(40, 1);
+  const elsewhere = join(host.folder, 'elsewhere');
+  mkdirSync(join(elsewhere, '.git'), { recursive: true });
+  writeFileSync(join(elsewhere, 'flake.nix'), '{ outputs = _: { }; }');
+  writeFileSync(join(elsewhere, 'hostctl.json'), '{}');
+  const verbs = 'sync update upgrade pull refresh gc harden soften rollback status backup maintain';
+  const wordsAfter: Record<string, string[]> = { gc: ['full'], soften: ['--user', 'root'], backup: ['list'] };
+  for (const verb of verbs.split(' ')) {
+    const words = ['--dry-run', verb, ...(wordsAfter[verb] ?? [])];
+    // Times differ from run to run; what is done and said does not.
+    const said = (cwd: string) => {
+      const { status, stderr } = host.hostctlIn(cwd, ...words);
+      return `${status} ${stderr.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'now')}`;
+    };
+    const first = said('/');
+    assert.doesNotMatch(first, /^2 /, verb);
+    assert.equal(said(elsewhere), first, verb);
+  }
+});
+
 test('one changing verb at a time: a live holder is respected, a dead one is taken over', () => {
   using host = new AHost();
   host.generations(1);
