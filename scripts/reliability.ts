@@ -1,6 +1,6 @@
 /** npm run reliability: runs everything that docs/reference/reliability.md quotes, and writes the page. */
-import { writeFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
+import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { closeEverywhere } from '../test/simulation/close-wins.ts';
@@ -9,127 +9,88 @@ import { FAULT_KINDS } from '../test/simulation/faults.ts';
 import { loseAllDeliveries } from '../test/simulation/lost-deliveries.ts';
 import { checkMutation } from '../test/simulation/mutation-check.ts';
 import { MUTATIONS } from '../test/simulation/mutations.ts';
+import { playRealWorld, type RealWorldResult } from '../test/simulation/real-world.ts';
 import { runSchedules } from '../test/simulation/run-schedules.ts';
-import { playRealWorld } from '../test/simulation/real-world.ts';
+import { aRealService, type RealService } from '../test/support/a-real-service.ts';
+import { openAtOnce, pushAHundredTimes } from '../test/support/back-pressure.ts';
+import { liveBesidePoisons, PLACES_KEPT } from '../test/support/poisoned-previews.ts';
+import { pageOf, type Measured } from './reliability/page.ts';
+
+const USAGE = `npm run reliability -- [--real N|FILE]
+
+Runs everything that docs/reference/reliability.md quotes, and writes the page: ten minutes, and six for each hundred real histories.
+
+  --real N      play so many histories in the real world (default 200)
+  --real FILE   take the result of npm run simulate -- --world real --json instead
+  --help        this text`;
 
 const PAGE = join(import.meta.dirname, '../docs/reference/reliability.md');
 const SCHEDULES = 10_000;
-/** Real histories play in real time, some twenty seconds each: `npm run reliability -- --real 200` takes an hour. */
-const REAL_SCHEDULES = realSchedulesFrom(process.argv.slice(2));
+/** Of `limits.concurrency`, where nobody sets it. */
+const PLACES = 4;
+const CROWD = { large: 280, small: 10 };
 
-const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`;
-
-function realSchedulesFrom(words: readonly string[]): number {
-  const { values } = parseArgs({ args: [...words], options: { real: { type: 'string', default: '20' } } });
-  const count = Number(values.real);
-  if (!Number.isSafeInteger(count) || count < 1)
-    throw new RangeError(`--real: "${values.real}" is not a whole number from 1 on`);
-  return count;
+async function realWorldOf(from: string, seed: number): Promise<RealWorldResult> {
+  if (!/^\d+$/.test(from)) return JSON.parse(await readFile(from, 'utf8')) as RealWorldResult;
+  return playRealWorld({ schedules: Number(from), seed, onProgress: say });
 }
 
-function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
-  const line = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`;
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
-}
-
-async function measureAll() {
+async function measureAll(real: string): Promise<Measured> {
   const seed = Math.floor(Math.random() * 2 ** 31);
-  const faulty = await runSchedules({ schedules: SCHEDULES, seed, faults: FAULT_KINDS });
-  const calm = await runSchedules({ schedules: SCHEDULES / 10, seed, faults: [] });
-  const orders = await tryAllOrders({ histories: 50, seed });
-  const close = await closeEverywhere(seed);
-  const lost = await loseAllDeliveries({ histories: 200, seed });
+  const load = loadavg()[0]?.toFixed(1) ?? 'unknown';
+  const machine = `${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}) with a load of ${load} before it began, Node ${process.versions.node}`;
+  const faulty = await told('simulated, all faults', () =>
+    runSchedules({ schedules: SCHEDULES, seed, faults: FAULT_KINDS }),
+  );
+  const calm = await told('simulated, no faults', () => runSchedules({ schedules: SCHEDULES / 10, seed, faults: [] }));
+  const orders = await told('orders', () => tryAllOrders({ histories: 50, seed }));
+  const close = await told('close wins', () => closeEverywhere(seed));
+  const lost = await told('lost deliveries', () => loseAllDeliveries({ histories: 200, seed }));
+  const verdicts = await told('deliberate bugs', checkMutations);
+  const pushes = await told('a hundred pushes', () => onAService(PLACES, pushAHundredTimes));
+  const opened = await told('a crowd', () => onAService(PLACES, (service) => openAtOnce(service, CROWD)));
+  const crowd = { ...opened, places: PLACES };
+  const poisoned = await told('poisoned previews', besidePoisons);
+  const world = await told('the real world', () => realWorldOf(real, seed));
+  return { seed, machine, faulty, calm, real: world, verdicts, orders, lost, close, pushes, crowd, poisoned };
+}
+
+async function checkMutations(): Promise<Measured['verdicts']> {
   const verdicts = [];
   for (const mutation of MUTATIONS) verdicts.push(await checkMutation(mutation, { schedules: 500, seed: 1 }));
-  const real = await playRealWorld({ schedules: REAL_SCHEDULES, seed });
-  return { seed, faulty, calm, orders, close, lost, verdicts, real };
+  return verdicts;
 }
 
-type Measured = Awaited<ReturnType<typeof measureAll>>;
-
-function worldsTable({ faulty, calm, real }: Measured): string {
-  return table(
-    ['world', 'schedules', 'faults', 'divergences', 'schedules a second', 'crash points'],
-    [
-      [
-        'simulated',
-        faulty.schedules,
-        'all',
-        faulty.divergences,
-        faulty.perSecond,
-        `${faulty.crashPoints.covered} of ${faulty.crashPoints.total}`,
-      ],
-      ['simulated', calm.schedules, 'none', calm.divergences, calm.perSecond, '–'],
-      [
-        'real (PostgreSQL, git, processes, gateway; `kill -9` of the operator)',
-        real.schedules,
-        real.faults.join(', '),
-        real.divergences,
-        real.perSecond,
-        '–',
-      ],
-    ],
-  );
+async function besidePoisons(): Promise<Measured['poisoned']> {
+  const run = (places: number) => onAService(places, liveBesidePoisons);
+  return { onePlaceFree: await run(PLACES_KEPT + 1), noPlaceFree: await run(PLACES_KEPT) };
 }
 
-function pageOf(measured: Measured): string {
-  const { seed, orders, close, lost, verdicts } = measured;
-  return `# Reliability
+async function onAService<Result>(
+  concurrency: number,
+  work: (service: RealService) => Promise<Result>,
+): Promise<Result> {
+  await using service = await aRealService({ concurrency });
+  return await work(service);
+}
 
-Written by \`npm run reliability\`; seed ${seed}, ${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), Node ${process.versions.node}. The
-simulated world runs the real reconciler, planner, policy and jobs on a virtual clock; GitHub, host and state are simulated, and a contract
-suite (\`test/contracts\`) holds the simulated state against PostgreSQL.
+async function told<Result>(what: string, measure: () => Promise<Result>): Promise<Result> {
+  const startedAt = performance.now();
+  const result = await measure();
+  say(`${what}: ${((performance.now() - startedAt) / 1_000).toFixed(0)} s`);
+  return result;
+}
 
-## The world converges (R1, R2, R3, R7)
-
-Random histories of several repositories and pull requests, with operators that die before, inside and after every operation, lost, repeated and
-swapped deliveries, GitHub failing or answering with old news, a host and a database that fail in the middle. Half of them run without
-sweeps: then the deliveries alone have to do it.
-
-${worldsTable(measured)}
-
-\`npm run simulate -- --schedules ${SCHEDULES} --faults all\`, \`npm run simulate -- --world real --schedules ${REAL_SCHEDULES}\`
-
-## Order does not matter (R4)
-
-${table(['histories', 'orders tried', 'histories with more than one end state'], [[orders.histories, orders.permutations, orders.wrong.length]])}
-
-## The sweep alone (R5)
-
-${table(
-  ['histories', 'deliveries lost', 'not converged', 'staleness p50', 'staleness max', 'sweep each'],
-  [
-    [
-      lost.histories,
-      'all',
-      lost.notConverged.length,
-      seconds(lost.stalenessMs.p50),
-      seconds(lost.stalenessMs.max),
-      seconds(lost.sweepIntervalMs),
-    ],
-  ],
-)}
-
-## Close wins (R6)
-
-A close at every boundary of every operation of a bring-up and an update, and at twenty random moments after each. Times are virtual, with operations
-of up to 40 ms and a setup of up to 4 s.
-
-${table(['boundaries', 'runs', 'leftovers', 'close to gone p50', 'p99'], [[close.boundaries, close.runs, close.leftovers.length, seconds(close.goneMs.p50), seconds(close.goneMs.p99)]])}
-
-## Deliberate bugs
-
-Each is one small change of the real source; the simulator has 500 schedules to find it.
-
-${table(
-  ['bug', 'found', 'as'],
-  verdicts.map((verdict) => [verdict.name, verdict.isFound ? 'yes' : '**no**', verdict.divergence]),
-)}
-`;
+function say(line: string): void {
+  console.error(line);
 }
 
 async function main(): Promise<void> {
-  await writeFile(PAGE, pageOf(await measureAll()));
+  const { values } = parseArgs({
+    options: { real: { type: 'string', default: '200' }, help: { type: 'boolean', default: false } },
+  });
+  if (values.help) return console.log(USAGE);
+  await writeFile(PAGE, pageOf(await measureAll(values.real)));
   console.log(`wrote ${PAGE}`);
 }
 

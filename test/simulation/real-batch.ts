@@ -56,7 +56,7 @@ export async function playBatch(options: {
   const { seeds, faults, pool } = options;
   await using stack = new AsyncDisposableStack();
   const directory = stack.adopt(await mkdtemp(join(tmpdir(), 'berth-world-')), (path) =>
-    rm(path, { recursive: true, force: true }),
+    rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }),
   );
   // As root, PostgreSQL and the apps run as users of their own, who have to get there.
   await chmod(directory, 0o711);

@@ -4,6 +4,7 @@
  * side: while one waits for its world to stay right, others keep the cores busy.
  */
 import { randomInt } from 'node:crypto';
+import { inspect } from 'node:util';
 import { REAL_FAULT_KINDS, type RealFaultKind } from './faults.ts';
 import { NO_INTERVENTIONS, playBatch, type BatchResult, type Interventions } from './real-batch.ts';
 
@@ -46,7 +47,8 @@ export async function playRealWorld(options: RealWorldOptions): Promise<RealWorl
   const work = async () => {
     for (let index = next++; index < batches.length; index = next++) {
       const seeds = batches[index] ?? [];
-      const result = await playBatch({ seeds, faults, pool: `127.${network}.${4 * (index % 64)}.0/22` });
+      const pool = `127.${network}.${4 * (index % 64)}.0/22`;
+      const result = await playBatch({ seeds, faults, pool }).catch((error: unknown) => unplayed(seeds, error));
       results.push(result);
       onProgress(
         `${seconds()} s: seeds ${seeds[0]} to ${seeds.at(-1)}, ${result.failures.length} divergences, ` +
@@ -54,12 +56,17 @@ export async function playRealWorld(options: RealWorldOptions): Promise<RealWorl
       );
     }
   };
-  const workers = await Promise.allSettled(Array.from({ length: Math.min(BATCHES_AT_ONCE, batches.length) }, work));
-  for (const worker of workers) if (worker.status === 'rejected') throw worker.reason;
+  await Promise.all(Array.from({ length: Math.min(BATCHES_AT_ONCE, batches.length) }, work));
   const failures = results.flatMap((result) => result.failures).sort((a, b) => a.seed - b.seed);
   const perSecond = Math.round((schedules / (performance.now() - startedAt)) * 100_000) / 100;
   const interventions = results.reduce((sum, result) => added(sum, result.interventions), NO_INTERVENTIONS);
   return { schedules, divergences: failures.length, perSecond, seed, faults, interventions, failures };
+}
+
+/** An operator that does not come up again, say: as bad as a wrong world, for all of its histories. */
+function unplayed(seeds: readonly number[], error: unknown): BatchResult {
+  const story = ['could not be played to its end:', ...inspect(error).split('\n')];
+  return { failures: seeds.map((seed) => ({ seed, story })), interventions: NO_INTERVENTIONS, restMs: [] };
 }
 
 function added(a: Interventions, b: Interventions): Interventions {

@@ -20,6 +20,14 @@ const APPS = join(import.meta.dirname, '../fixtures/apps');
 const PREVIEW = join(import.meta.dirname, '../../webhook/commands/preview/main.mjs');
 /** Far beyond what anything takes on an idle machine; test files run side by side. */
 const PATIENCE_MS = 60_000;
+/** They are taken down a few at a time. */
+const PATIENCE_PER_CLOSE_MS = 500;
+
+interface Waiting {
+  /** What there is instead, in words. */
+  readonly seen: () => string;
+  readonly patienceMs?: number;
+}
 
 export interface Answer {
   readonly status: number;
@@ -132,7 +140,7 @@ export class RealService implements AsyncDisposable {
         answer = await this.get(pull, path);
         return answer.status === 200 && answer.body.includes(text);
       },
-      () => `${answer.status} ${answer.body.slice(0, 200)}; comment: ${commentOf(pull)}`,
+      { seen: () => `${answer.status} ${answer.body.slice(0, 200)}; comment: ${commentOf(pull)}` },
     );
     return answer;
   }
@@ -142,7 +150,7 @@ export class RealService implements AsyncDisposable {
     await this.until(
       `the comment says ${texts.join(', ')}`,
       () => texts.every((text) => commentOf(pull).includes(text)),
-      () => commentOf(pull),
+      { seen: () => commentOf(pull) },
     );
     assert.equal(pull.comments.length, 1, 'one comment');
     return commentOf(pull);
@@ -151,11 +159,7 @@ export class RealService implements AsyncDisposable {
   /** Resolves once the last status of the commit is this one. */
   async hasStatus(pull: FakePullRequest, state: string, sha = pull.head): Promise<void> {
     const last = () => pull.statuses.findLast((status) => status.sha === sha);
-    await this.until(
-      `status ${state}`,
-      () => last()?.state === state,
-      () => JSON.stringify(last()),
-    );
+    await this.until(`status ${state}`, () => last()?.state === state, { seen: () => JSON.stringify(last()) });
   }
 
   /** `preview <words>` on the operator's socket. */
@@ -186,16 +190,16 @@ export class RealService implements AsyncDisposable {
         left = await this.inventory();
         return Object.values(left).every((count) => count === 0);
       },
-      () => JSON.stringify(left),
+      { seen: () => JSON.stringify(left), patienceMs: PATIENCE_MS + open.length * PATIENCE_PER_CLOSE_MS },
     );
   }
 
-  async until(what: string, condition: () => boolean | Promise<boolean>, seen: () => string): Promise<void> {
+  async until(what: string, condition: () => boolean | Promise<boolean>, waiting: Waiting): Promise<void> {
     try {
-      await waitUntil(what, condition, PATIENCE_MS);
+      await waitUntil(what, condition, waiting.patienceMs ?? PATIENCE_MS);
     } catch (error) {
       const log = readFileSync(this.operator.logFile, 'utf8').trimEnd().split('\n').slice(-10).join('\n');
-      throw new Error(`${(error as Error).message}\nseen last: ${seen()}\nthe operator’s last words:\n${log}`, {
+      throw new Error(`${(error as Error).message}\nseen last: ${waiting.seen()}\nthe operator’s last words:\n${log}`, {
         cause: error,
       });
     }

@@ -9,10 +9,14 @@ import type { FakeRepository } from './fake-github/repository.ts';
 const PUSHES = 100;
 const PUSHES_MS = 10_000;
 
+export interface Pushes {
+  readonly pushes: number;
+  readonly tookMs: number;
+  readonly builds: number;
+}
+
 /** How many builds a hundred pushes in ten seconds are. The last one is live when it resolves. */
-export async function pushAHundredTimes(
-  service: RealService,
-): Promise<{ pushes: number; tookMs: number; builds: number }> {
+export async function pushAHundredTimes(service: RealService): Promise<Pushes> {
   await using counter = await aBuildCounter();
   const pull = await service.open('busy', { ...appFiles('hello-node'), ...counter.files() });
   await service.shows(pull, pull.head);
@@ -33,6 +37,8 @@ export async function pushAHundredTimes(
 
 export interface Crowd {
   readonly pulls: number;
+  /** Those of the large repository. */
+  readonly large: number;
   readonly builds: number;
   /** The most builds that ever ran at the same time. */
   readonly most: number;
@@ -68,6 +74,7 @@ export async function openAtOnce(service: RealService, size: { large: number; sm
   const { begun, most } = counter;
   return {
     pulls: flood.length + calm.length,
+    large: flood.length,
     builds: begun.length,
     most,
     aheadOfAll,

@@ -63,7 +63,8 @@ interface Ports {
 }
 
 const ROOT = join(import.meta.dirname, '..', '..');
-const START_TIMEOUT_MS = 60_000;
+/** A second on a quiet machine; a minute was too short on one that had twenty other things to do. */
+const START_TIMEOUT_MS = 180_000;
 
 /** Starts it and waits until it is ready. Throws with the last lines of its log when it is not. */
 export async function startOperatorProcess(settings: OperatorSettings): Promise<OperatorProcess> {
@@ -83,7 +84,7 @@ export async function startOperatorProcess(settings: OperatorSettings): Promise<
       const isUp = () => (settings.only === 'reconciler' ? answersOnItsSocket(directory) : isReady(webhookUrl));
       return await firstReady(children, isUp);
     } catch (error) {
-      for (const each of children) each.kill('SIGTERM');
+      await Promise.all(children.map((each) => endOf(each, 'SIGKILL')));
       const lines = (await readFile(logFile, 'utf8')).trimEnd().split('\n').slice(-15);
       throw new Error(`The operator did not start:\n${lines.join('\n')}`, { cause: error });
     }
@@ -93,12 +94,7 @@ export async function startOperatorProcess(settings: OperatorSettings): Promise<
   await configure();
   let child = await ready([spawnInto(logFile)]);
 
-  const end = async (signal: NodeJS.Signals) => {
-    if (hasEnded(child)) return;
-    const ended = once(child, 'exit');
-    child.kill(signal);
-    await ended;
-  };
+  const end = (signal: NodeJS.Signals) => endOf(child, signal);
   return {
     get pid() {
       return child.pid ?? 0;
@@ -131,6 +127,13 @@ export async function startOperatorProcess(settings: OperatorSettings): Promise<
 async function lastWordsOf(child: ChildProcess, file: string): Promise<LastWords> {
   if (!hasEnded(child)) await once(child, 'exit', { signal: AbortSignal.timeout(START_TIMEOUT_MS) });
   return { status: child.exitCode, text: (await readFile(file, 'utf8')).slice(-2_000) };
+}
+
+async function endOf(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (hasEnded(child)) return;
+  const ended = once(child, 'exit');
+  child.kill(signal);
+  await ended;
 }
 
 function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
