@@ -65,6 +65,7 @@ interface Ports {
 const ROOT = join(import.meta.dirname, '..', '..');
 /** A second on a quiet machine; a minute was too short on one that had twenty other things to do. */
 const START_TIMEOUT_MS = 180_000;
+const STOP_TIMEOUT_MS = 30_000;
 
 /** Starts it and waits until it is ready. Throws with the last lines of its log when it is not. */
 export async function startOperatorProcess(settings: OperatorSettings): Promise<OperatorProcess> {
@@ -84,7 +85,7 @@ export async function startOperatorProcess(settings: OperatorSettings): Promise<
       const isUp = () => (settings.only === 'reconciler' ? answersOnItsSocket(directory) : isReady(webhookUrl));
       return await firstReady(children, isUp);
     } catch (error) {
-      await Promise.all(children.map((each) => endOf(each, 'SIGKILL')));
+      await Promise.all(children.map(giveUpOn));
       const lines = (await readFile(logFile, 'utf8')).trimEnd().split('\n').slice(-15);
       throw new Error(`The operator did not start:\n${lines.join('\n')}`, { cause: error });
     }
@@ -134,6 +135,14 @@ async function endOf(child: ChildProcess, signal: NodeJS.Signals): Promise<void>
   const ended = once(child, 'exit');
   child.kill(signal);
   await ended;
+}
+
+/** It may have started its PostgreSQL, which it takes along when it is asked to stop. */
+async function giveUpOn(child: ChildProcess): Promise<void> {
+  if (hasEnded(child)) return;
+  const ended = once(child, 'exit', { signal: AbortSignal.timeout(STOP_TIMEOUT_MS) });
+  child.kill('SIGTERM');
+  await ended.catch(() => child.kill('SIGKILL'));
 }
 
 function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
