@@ -14,15 +14,15 @@ import { must, run } from './programs.ts';
 import {
   admitScript,
   answersScript,
-  answersTable,
   forgetScript,
+  lookScript,
   switchScript,
   type Answer,
   type Instance,
 } from './ruleset.ts';
 import { confDirectory, placeOf, type HostSettings } from './settings.ts';
 
-/** How long a flush by somebody else may leave containers without rules. A look costs 3 ms. */
+/** How long a flush by somebody else may leave containers without rules. A look costs a millisecond. */
 const watchMs = 1_000;
 
 export interface Network {
@@ -62,7 +62,8 @@ export async function openNetwork(settings: HostSettings): Promise<Network> {
   await must(['ip', 'route', 'replace', 'local', settings.previewPool.cidr, 'dev', 'lo']);
   await restore();
   const timer = setInterval(() => {
-    void isInForce()
+    void session
+      .apply(lookScript)
       .then(async (yes) => (yes ? undefined : restore()))
       .catch((error: unknown) => console.error(error));
   }, watchMs);
@@ -111,11 +112,6 @@ export async function openNetwork(settings: HostSettings): Promise<Network> {
 
 async function nft(script: string): Promise<void> {
   await must(['nft', '--file', '-'], { input: script });
-}
-
-async function isInForce(): Promise<boolean> {
-  const tables = await run(['nft', 'list', 'tables']);
-  return ['inet berth', answersTable].every((table) => tables.stdout.split('\n').includes(`table ${table}`));
 }
 
 const concatenated = z.object({ concat: z.tuple([z.string(), z.number()]) });

@@ -6,7 +6,7 @@
 import type { SlotAddresses } from '../core/slots.ts';
 
 const tenants = 'inet berth';
-export const answersTable = 'inet berth_answers';
+const answersTable = 'inet berth_answers';
 
 export interface Instance {
   readonly link: string;
@@ -22,6 +22,9 @@ export interface Answer {
 const own = ({ link, addresses }: Instance): string => `"${link}" . ${addresses.instance}`;
 const gateway = ({ link, addresses }: Instance): string => `"${link}" . ${addresses.host}`;
 const answer = (each: Answer): string => `${each.address} . ${each.port} : ${each.to.address} . ${each.to.port}`;
+
+/** Changes nothing, and fails when one of the tables is not there. */
+export const lookScript = [tenants, answersTable].map((table) => `list counters table ${table}\n`).join('');
 
 /** Adding what is there already is no error. */
 export function admitScript(instance: Instance): string {

@@ -10,6 +10,8 @@ import { openCaddyRoutes } from '../../../webhook/adapters/caddy/routes.ts';
 import { hostLabelOf, instanceNameOf, parseSlug } from '../../../webhook/core/names.ts';
 import { addressesOf, parsePool } from '../../../webhook/core/slots.ts';
 import type { Log, PreviewRoute } from '../../../webhook/ports.ts';
+import { openNftSession } from '../../../webhook/hostd/nft-session.ts';
+import { must } from '../../../webhook/hostd/programs.ts';
 import { host, hostd, startHostd } from '../../../test/host/inside/a-host-runtime.ts';
 import { median, type BenchRow } from '../report.ts';
 
@@ -24,12 +26,12 @@ const pauseMs = 50;
 const together = 20;
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent };
 
-function must<T>(value: T | null): T {
+function given<T>(value: T | null): T {
   if (value === null) throw new Error('impossible');
   return value;
 }
-const pool = must(parsePool('10.100.0.0/16'));
-const previewPool = must(parsePool('10.101.0.0/16'));
+const pool = given(parsePool('10.100.0.0/16'));
+const previewPool = given(parsePool('10.101.0.0/16'));
 const settings = {
   directory: '/etc/caddy/previews',
   domain: 'preview.test',
@@ -38,7 +40,7 @@ const settings = {
   previewPool,
   publicPort: null,
 } as const;
-const slugOf = (index: number) => must(parseSlug(`shop-${index}`));
+const slugOf = (index: number) => given(parseSlug(`shop-${index}`));
 const hostNameOf = (index: number) => `${slugOf(index)}.preview.test`;
 
 /** Two instances: a web server in a process of its own on the address of slot 1 and of slot 2. */
@@ -118,7 +120,7 @@ async function underLoad(
 ): Promise<Record<string, string | number>> {
   const endStreams = await openStreams();
   const load = execFile('node', [resolve(import.meta.dirname, 'load.ts'), hostNameOf(1), String(perSecond)]);
-  const printed = text(must(load.stdout));
+  const printed = text(given(load.stdout));
   // Until it is in its stride.
   await delay(1_000);
   const times: number[] = [];
@@ -138,15 +140,31 @@ async function underLoad(
   };
 }
 
-/** What a question to hostd costs by itself: one that it refuses. */
-async function askMs(): Promise<number> {
-  const times: number[] = [];
-  for (let round = 0; round < rounds; round += 1) {
-    const begun = performance.now();
-    await hostd.ask({ verb: 'switch-answers', address: '192.0.2.1', to: null }).catch(() => undefined);
-    times.push(performance.now() - begun);
+/** The parts of a switch by themselves: a question to hostd, which it refuses, and the change of an element by an nft that stays and by one for each. */
+async function parts(): Promise<Record<string, number>> {
+  const element = (at: number) => `inet berth_answers answers { 10.101.255.250 . 3000 : 10.100.0.${at} . 3000 }`;
+  const script = (round: number) =>
+    `delete element ${element(3 + (round % 2))}\nadd element ${element(4 - (round % 2))}\n`;
+  host('nft', `add element ${element(3)}`);
+  const session = openNftSession();
+  const subjects: [string, (round: number) => Promise<unknown>][] = [
+    ['askMs', () => hostd.ask({ verb: 'switch-answers', address: '192.0.2.1', to: null }).catch(() => undefined)],
+    ['nftMs', (round) => session.apply(script(round))],
+    ['nftProcessMs', (round) => must(['nft', '--file', '-'], { input: script(round) })],
+  ];
+  const found: Record<string, number> = {};
+  for (const [name, change] of subjects) {
+    const times: number[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      const begun = performance.now();
+      if ((await change(round)) === false) throw new Error(`${name} failed`);
+      times.push(performance.now() - begun);
+    }
+    found[name] = Math.round(median(times) * 10) / 10;
   }
-  return Math.round(median(times) * 10) / 10;
+  session.close();
+  host('nft', `delete element ${element(3)}`);
+  return found;
 }
 
 startHostd();
@@ -168,7 +186,7 @@ for (const count of counts) {
   const next = (round: number) => count + 1 + round;
   rows.push({
     subject: `${count} previews`,
-    askMs: await askMs(),
+    ...(await parts()),
     ...(await underLoad('switch', (round) => routes.ensure(routeTo(1, 1 + ((round + 1) % 2))))),
     ...(await underLoad('create', (round) => routes.ensure(routeTo(next(round), 1)))),
     ...(await underLoad('close', (round) => routes.remove(slugOf(next(round))))),

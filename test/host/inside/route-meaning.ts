@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { differences, meaningOf, type Meaning } from '../../../webhook/adapters/caddy/adapted.ts';
 import { checkedRouteFile } from '../../../webhook/adapters/caddy/route-files.ts';
-import { candidateText, expectedOf } from '../../../webhook/adapters/caddy/routes.ts';
+import { candidateText, expectedOf } from '../../../webhook/adapters/caddy/candidate.ts';
 import { manifestFrom } from '../../../webhook/core/app-manifest.ts';
 import { extraHostLabel, hostLabelOf, parseSlug, type Slug } from '../../../webhook/core/names.ts';
 import { parsePool } from '../../../webhook/core/slots.ts';

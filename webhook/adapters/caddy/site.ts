@@ -66,6 +66,9 @@ export function kindName(kind: Kind): string {
   return createHash('sha256').update(text).digest('hex').slice(0, KIND_LENGTH);
 }
 
+/** What a preview needs Caddy to know: a kind for each of its hosts. */
+export const kindsOf = ({ hosts, basicAuth }: RouteFile): Kind[] => hosts.map(({ routes }) => ({ routes, basicAuth }));
+
 /** The name of the file that is found for a host: all that Caddy learns about it. */
 export function lookupName(file: RouteFile, host: RouteHost): string {
   return `${file.address}~${kindName({ routes: host.routes, basicAuth: file.basicAuth })}`;
