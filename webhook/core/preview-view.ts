@@ -159,6 +159,14 @@ export interface LogLineView {
   readonly text: string;
 }
 
+/** What `preview build` follows: one line, or an error. */
+export interface BuildLine {
+  readonly commit: string;
+  /** Store path of the system; null where the runtime needs none. */
+  readonly system: string | null;
+  readonly ms: number;
+}
+
 /** What `preview exec` follows: its session first, its status last. Data is in base64. */
 export type CommandLineView =
   | { readonly session: string }

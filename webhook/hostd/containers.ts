@@ -13,6 +13,7 @@ import { must, mustPipe, run } from './programs.ts';
 import { containerStates } from './states.ts';
 import {
   confDirectory,
+  gcrootDirectory,
   placeOf,
   profileDirectory,
   rootDirectory,
@@ -153,14 +154,26 @@ async function removeLeftovers(place: ContainerPlace): Promise<void> {
   }
 }
 
-/** Every container with a name of ours, whole or in parts, also without a record anywhere. */
-export async function listContainers(settings: HostSettings): Promise<ContainerState[]> {
+/**
+ * Every container with a name of ours, whole or in parts, also without a record anywhere; `admitted` are those that the network's rules name. A
+ * root of the garbage collector or an element that nothing else is left of counts as leftovers.
+ */
+export async function listContainers(
+  settings: HostSettings,
+  admitted: readonly InstanceName[],
+): Promise<ContainerState[]> {
   const found = await Promise.all(
-    [confDirectory, rootDirectory, profileDirectory].map((directory) => readdir(directory).catch(() => [])),
+    [confDirectory, rootDirectory, profileDirectory, gcrootDirectory].map((directory) =>
+      readdir(directory).catch(() => []),
+    ),
   );
-  const names = new Set(found.flat().map((entry) => parseInstanceName(basename(entry, '.conf'))));
-  const states = [...names].filter((name) => name !== null).map((name) => observeContainer(settings, name));
-  return (await Promise.all(states)).filter((state) => state !== null);
+  const named = found.flat().map((entry) => parseInstanceName(basename(entry, '.conf')));
+  const names = new Set([...named.filter((name) => name !== null), ...admitted]);
+  return Promise.all(
+    [...names].map(
+      async (name) => (await observeContainer(settings, name)) ?? { name, state: 'leftovers', restarts: 0, units: [] },
+    ),
+  );
 }
 
 export async function observeContainer(settings: HostSettings, name: InstanceName): Promise<ContainerState | null> {

@@ -2,11 +2,12 @@
  * What is done inside a running guest, always by the guest's own systemd over its bus, never with nsenter: a process that hostd put inside
  * would lack the guest's limits, its system-call filter and its bar on new privileges.
  */
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { HostRequest } from '../core/host-verbs.ts';
 import type { InstanceName } from '../core/names.ts';
 import { unitsFromConf } from './definition.ts';
-import { eachLine, run } from './programs.ts';
+import { eachLine, run, type Argv } from './programs.ts';
 import { placeOf, type HostSettings } from './settings.ts';
 
 type StartUnit = Extract<HostRequest, { verb: 'start-unit' }>;
@@ -44,8 +45,8 @@ export async function startUnit(
 const lineMaxLength = 64 * 1024;
 
 /**
- * The app's lines as JSON objects of journalctl. It runs inside the guest: the journal's files are the guest's, and root of the host does not
- * open those.
+ * The app's lines as JSON objects of journalctl. In a running guest it runs inside. The files of one that is stopped are read as the guest's own root,
+ * which is nobody on the host: whatever they are links to, it may read no more than the guest could.
  */
 export async function readJournal(
   settings: HostSettings,
@@ -59,23 +60,28 @@ export async function readJournal(
     '--output=json',
     '--output-fields=MESSAGE,_SYSTEMD_UNIT,UNIT',
     '--no-pager',
-    ...(request.follow ? ['--follow'] : []),
   ];
-  // A login shell, because only the guest knows where its programs are.
-  const inside = ['/bin/sh', '-lc', 'exec journalctl "$@"', 'sh', ...query];
-  const argv = [
-    'systemd-run',
-    '-M',
-    request.name,
-    '--quiet',
-    '--pipe',
-    '--wait',
-    '--collect',
-    '--',
-    ...inside,
-  ] as const;
-  await eachLine(argv, signal, (line) => {
+  const place = placeOf(settings, request.name);
+  const active = await run(['systemctl', 'is-active', '--quiet', place.unit]);
+  const reader =
+    active.status === 0
+      ? { argv: insideReader(place.name, request.follow ? [...query, '--follow'] : query) }
+      : // The folder is entered as root, where only root may; the path below it is the guest's.
+        {
+          argv: ['journalctl', '--directory=var/log/journal', ...query] as const,
+          cwd: place.root,
+          uid: place.uid,
+          gid: place.uid,
+        };
+  if (active.status !== 0 && !existsSync(place.root)) return null;
+  await eachLine(reader, signal, (line) => {
     if (line.length <= lineMaxLength) onLine(line);
   });
   return null;
+}
+
+/** By a login shell, because only the guest knows where its programs are. */
+function insideReader(name: InstanceName, query: readonly string[]): Argv {
+  const inside = ['/bin/sh', '-lc', 'exec journalctl "$@"', 'sh', ...query];
+  return ['systemd-run', '-M', name, '--quiet', '--pipe', '--wait', '--collect', '--', ...inside];
 }

@@ -48,7 +48,7 @@ async function perform(
   const { signal } = caller;
   switch (request.verb) {
     case 'list-containers':
-      return listContainers(host.settings);
+      return listContainers(host.settings, await host.network.admitted());
     case 'observe-container':
       return observeContainer(host.settings, request.name);
     case 'create-container':

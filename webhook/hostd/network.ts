@@ -29,6 +29,8 @@ export interface Network {
   /** The rules of a container, in place before its link is. */
   admit(name: InstanceName): Promise<null>;
   forget(name: InstanceName): Promise<null>;
+  /** Containers that the rules in force name, whoever put them there. */
+  admitted(): Promise<InstanceName[]>;
   switchAnswers(address: string, to: { name: InstanceName; ports: readonly number[] } | null): Promise<null>;
   answers(): Answers[];
   connections(name: InstanceName): Promise<number>;
@@ -80,6 +82,11 @@ export async function openNetwork(settings: HostSettings): Promise<Network> {
       }
       instances.delete(name);
       return change(forgetScript(placeOf(settings, name)));
+    },
+    admitted: async () => {
+      const listed = await run(['nft', 'list', 'map', 'inet', 'berth', 'own_addresses']);
+      const links = listed.stdout.matchAll(/"ve-([a-z0-9]+)"/g);
+      return [...links].map((link) => parseInstanceName(link[1] ?? '')).filter((name) => name !== null);
     },
     switchAnswers: (address, to) => {
       requireIn(settings.previewPool, address);

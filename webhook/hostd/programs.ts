@@ -102,9 +102,13 @@ export async function mustPipe(
 }
 
 /** Hands on each line of a program's output until it ends or the signal fires. */
-export async function eachLine(argv: Argv, signal: AbortSignal, onLine: (line: string) => void): Promise<void> {
+export async function eachLine(
+  { argv, ...options }: { argv: Argv } & SpawnOptions,
+  signal: AbortSignal,
+  onLine: (line: string) => void,
+): Promise<void> {
   if (signal.aborted) return;
-  const child = start(argv, { stdio: ['ignore', 'pipe', 'ignore'] });
+  const child = start(argv, { ...options, stdio: ['ignore', 'pipe', 'ignore'] });
   const end = () => endGroup(child);
   signal.addEventListener('abort', end);
   try {

@@ -107,6 +107,7 @@ export interface ContainerPlace {
 
 export const confDirectory = '/etc/nixos-containers';
 export const rootDirectory = '/var/lib/nixos-containers';
+export const gcrootDirectory = '/nix/var/nix/gcroots/per-container';
 export const profileDirectory = '/nix/var/nix/profiles/per-container';
 
 /** Where everything of a container is. Pure: the name is one of ours, so nothing else decides. */
@@ -121,7 +122,7 @@ export function placeOf(settings: Pick<HostSettings, 'pool' | 'staging'>, name: 
     root: join(rootDirectory, name),
     lock: join(rootDirectory, `.#${name}.lck`),
     profile: join(profileDirectory, name),
-    gcroots: join('/nix/var/nix/gcroots/per-container', name),
+    gcroots: join(gcrootDirectory, name),
     dropIn: `/run/systemd/system/container@${name}.service.d`,
     staged: join(settings.staging, name),
   };

@@ -7,16 +7,18 @@ import type { InstanceName } from '../core/names.ts';
 import { explainPlan, planFor } from '../core/plan.ts';
 import type { Desired } from '../core/policy.ts';
 import { phaseOf, type PreviewRecord } from '../core/preview.ts';
-import { previewView, type LogLineView, type PlanView, type WatchLine } from '../core/preview-view.ts';
+import { previewView, type BuildLine, type LogLineView, type PlanView, type WatchLine } from '../core/preview-view.ts';
 import { parseKeyText, shortSha } from '../core/pull-request.ts';
 import { refusalText } from '../core/report.ts';
 import type { Operator } from '../ports.ts';
 import { lookAtPreview } from '../reconcile/observe.ts';
+import { warmClosure } from '../reconcile/warm-closure.ts';
 import { examine } from './doctor.ts';
 import {
   createPreview,
   destroyPreview,
   detailOf,
+  followedBy,
   previewNamed,
   quoted,
   rollbackPreview,
@@ -89,6 +91,14 @@ function askingRoutes(app: FastifyInstance, op: Operator): void {
     const asked = await destroyPreview(op, slugOf(request));
     op.log.info({ slug: asked.preview.slug }, 'an operator destroyed a preview');
     return reply.code(202).send(asked);
+  });
+
+  app.post('/builds', async (request, reply) => {
+    const asked = parsed(createBody, request.body, 'the body');
+    const signal = signalOf(reply);
+    const followed = await followedBy(op, asked, signal);
+    op.log.info(asked, 'an operator asked for a build');
+    return sendLines(reply, buildLines(op, followed, signal));
   });
 
   app.post('/doctor', async (request, reply) => {
@@ -194,6 +204,16 @@ async function* textOf(lines: Iterable<object> | AsyncIterable<object>): AsyncGe
         : new OperatorError('INTERNAL', 'The output could not be read to its end.');
     yield `${JSON.stringify({ error: { code, message, hint } })}\n`;
   }
+}
+
+async function* buildLines(
+  op: Operator,
+  followed: Parameters<typeof warmClosure>[1],
+  signal: AbortSignal,
+): AsyncGenerator<BuildLine> {
+  const startedAt = op.clock.now().getTime();
+  const { revision, system } = await warmClosure(op, followed, signal);
+  yield { commit: revision.sha, system, ms: op.clock.now().getTime() - startedAt };
 }
 
 function wantedText(desired: Desired): string {

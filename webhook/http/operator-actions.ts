@@ -5,7 +5,13 @@ import { planFor, rollbackInstance } from '../core/plan.ts';
 import { isAllowedRepository } from '../core/policy.ts';
 import { phaseOf, type Hold, type PreviewRecord } from '../core/preview.ts';
 import { previewDetailView, type AskedView, type PreviewDetailView } from '../core/preview-view.ts';
-import { isBranchName, parseRepositoryName, type PreviewKey, type Sha } from '../core/pull-request.ts';
+import {
+  type RepositoryName,
+  isBranchName,
+  parseRepositoryName,
+  type PreviewKey,
+  type Sha,
+} from '../core/pull-request.ts';
 import type { Operator } from '../ports.ts';
 import { lookAtPreview } from '../reconcile/observe.ts';
 
@@ -23,12 +29,12 @@ export async function previewNamed(op: Pick<Operator, 'store'>, text: string): P
   return record;
 }
 
-/** A preview of a branch: of its open pull request, or else of the branch itself. */
-export async function createPreview(
-  op: Acting,
+/** What a branch's preview follows: its open pull request, or else the branch itself. Throws BAD_REQUEST, REPOSITORY_NOT_ALLOWED, NO_SUCH_BRANCH. */
+export async function followedBy(
+  op: Pick<Operator, 'policy' | 'pullRequests'>,
   asked: { repository: string; branch: string },
   signal: AbortSignal,
-): Promise<AskedView> {
+): Promise<{ key: PreviewKey; repository: RepositoryName }> {
   const repository = parseRepositoryName(asked.repository);
   if (repository === null)
     throw new OperatorError('BAD_REQUEST', `${quoted(asked.repository)} is not a repository: write owner/name.`);
@@ -38,7 +44,16 @@ export async function createPreview(
     throw new OperatorError('REPOSITORY_NOT_ALLOWED', `${repository} is not on the allow-list.`);
   const key = await op.pullRequests.find(repository, asked.branch, signal);
   if (key === null) throw new OperatorError('NO_SUCH_BRANCH', `${repository} has no branch '${asked.branch}'.`);
+  return { key, repository };
+}
 
+/** A preview of a branch: of its open pull request, or else of the branch itself. */
+export async function createPreview(
+  op: Acting,
+  asked: { repository: string; branch: string },
+  signal: AbortSignal,
+): Promise<AskedView> {
+  const { key, repository } = await followedBy(op, asked, signal);
   const before = await op.store.load(key);
   if (before !== null && before.slug !== null && before.hold?.kind !== 'destroyed') {
     const hint = `'preview update ${before.slug}' brings it to the newest commit, 'preview destroy ${before.slug}' removes it.`;

@@ -63,7 +63,7 @@ export async function readManifest(
 }
 
 /** preview.toml, or else preview-config.nix, or else what a Node.js project usually needs. */
-async function manifestOf(
+export async function manifestOf(
   op: Pick<Operator, 'sources' | 'runtime'>,
   source: SourceRequest,
   signal: AbortSignal,

@@ -16,7 +16,7 @@ for unit in dev-hugepages.mount dev-mqueue.mount getty.target kmod-static-nodes.
   systemd-sysctl.service systemd-sysusers.service systemd-timesyncd.service systemd-tmpfiles-setup-dev.service \
   systemd-udev-trigger.service systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-udevd.service \
   systemd-update-utmp.service systemd-tmpfiles-setup.service systemd-tmpfiles-clean.timer \
-  systemd-ask-password-console.path systemd-remount-fs.service systemd-journal-flush.service; do
+  systemd-ask-password-console.path systemd-remount-fs.service; do
   ln -sfn /dev/null "/etc/systemd/system/$unit"
 done
 ln -sfn /dev/null /etc/systemd/system-generators/postgresql-generator

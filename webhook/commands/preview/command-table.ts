@@ -95,6 +95,13 @@ export const COMMANDS: readonly CommandSpec[] = [
     details: 'Looks at GitHub and at the host, and does nothing.',
   },
   {
+    name: 'build',
+    args: ['owner/repo', 'branch'],
+    options: [],
+    text: 'Build what a preview of a branch will need.',
+    details: 'Its preview then comes up without a build. What was built before is not built again.',
+  },
+  {
     name: 'exec',
     args: ['slug', 'word'],
     isOpen: true,

@@ -26,6 +26,7 @@ const RUNNERS: Readonly<Record<string, () => Promise<CommandRunner>>> = {
   rollback: async () => (await import('./rollback.ts')).rollback,
   destroy: async () => (await import('./destroy.ts')).destroy,
   plan: async () => (await import('./plan.ts')).plan,
+  build: async () => (await import('./build.ts')).build,
   exec: async () => (await import('./exec.ts')).exec,
   shell: async () => (await import('./exec.ts')).shell,
   doctor: async () => (await import('./doctor.ts')).doctor,

@@ -182,9 +182,6 @@ const waitingLinesMax = 10_000;
 
 async function* journalLines(hostd: HostDaemon, name: InstanceName, options: LogOptions): AsyncIterable<LogLine> {
   const { follow, tailLines, signal } = options;
-  const state = await hostd.ask({ verb: 'observe-container', name });
-  // The journal is inside: a container that does not run cannot be asked for it.
-  if (state?.state !== 'running') return;
   const waiting: LogLine[] = [];
   let wake = Promise.withResolvers<void>();
   let isOver = false;
