@@ -56,7 +56,6 @@ function commandLine({ name, command }: RunInside, unit: string): Argv {
     `--unit=${unit}`,
     '--property=EnvironmentFile=-/etc/preview.env',
     '--setenv=TERM=xterm-256color',
-    // Whoever looks at the app's log wants to see the app.
     '--service-type=exec',
     '--pipe',
     ...user,
