@@ -30,27 +30,12 @@ import type { Sha } from '../../webhook/core/pull-request.ts';
 import type { ShellCommand } from '../../webhook/ports.ts';
 import { APP_FILES } from '../demo/app-files.ts';
 import { get } from '../demo/steady-load.ts';
-import { median, printMeasured, type BenchRow } from './report.ts';
+import { printMeasured, type BenchRow } from './report.ts';
+import { medians, rowsOf, SETTLED_MS, type Times } from './steps.ts';
 
 const ROUNDS = 5;
 const STEP_TIMEOUT_MS = 60_000;
 const SECRET = '0123456789abcdef'.repeat(4);
-
-/** Milliseconds by name. */
-type Times = Record<string, number>;
-
-/** Steps that run side by side count as one, by the longest. */
-const STAGES: readonly (readonly string[])[] = [
-  ['claim-names'],
-  ['open-route', 'fetch-source'],
-  ['create-instance'],
-  ['read-manifest'],
-  ['place-source', 'ensure-database', 'build-system'],
-  ['set-up'],
-  ['start'],
-  ['check-health'],
-  ['switch-route'],
-];
 
 export async function run({ json }: { json: boolean }): Promise<void> {
   await printMeasured(json, async () => ({ bench: 'preview', rounds: ROUNDS, rows: await measure() }));
@@ -107,14 +92,9 @@ async function measure(): Promise<BenchRow[]> {
     tools.push(tool);
   }
   const tool = medians(tools);
-  return [...rowsOf('open', medians(opens), tool), ...rowsOf('update', medians(updates), tool)];
-}
-
-const SETTLED_MS = 2_100;
-
-function medians(all: readonly Times[]): Times {
-  const names = new Set(all.flatMap((each) => Object.keys(each)));
-  return Object.fromEntries([...names].map((name) => [name, median(all.map((each) => each[name] ?? 0))]));
+  const rows = (kind: 'open' | 'update', times: readonly Times[]) =>
+    rowsOf(kind, medians(times), (step) => toolsOf(step, kind, tool));
+  return [...rows('open', opens), ...rows('update', updates)];
 }
 
 /** What a step spends in tools and in the app, by the tool's own time. */
@@ -134,34 +114,6 @@ function toolsOf(step: string, kind: 'open' | 'update', tool: Times): [string, n
     default:
       return [];
   }
-}
-
-function rowsOf(kind: 'open' | 'update', times: Times, tool: Times): BenchRow[] {
-  const rows: BenchRow[] = [];
-  const row = (subject: string, ms: number, ours: boolean) =>
-    rows.push({ subject: `${kind}: ${subject}`, ms: Math.round(ms * 10) / 10, ours });
-  let stepsMs = 0;
-  for (const stage of STAGES) {
-    const stageMs = Math.max(...stage.map((step) => times[step] ?? 0));
-    stepsMs += stageMs;
-    let left = stageMs;
-    for (const [name, ms] of stage.flatMap((step) => toolsOf(step, kind, tool))) {
-      const taken = Math.min(left, ms);
-      left -= taken;
-      row(`${stage.join(' + ')}: ${name}`, taken, false);
-    }
-    row(stage.join(' + '), left, true);
-  }
-  const total = times['total'] ?? 0;
-  row('intake, job, looking, between the steps, gateway', total - stepsMs, true);
-  const ours = rows.filter((each) => each['ours'] === true).reduce((sum, each) => sum + Number(each['ms']), 0);
-  rows.push({
-    subject: `${kind}: total`,
-    ms: Math.round(total * 10) / 10,
-    ours: null,
-    oursMs: Math.round(ours * 10) / 10,
-  });
-  return rows;
 }
 
 /** Called right after the 202: the time until the URL shows the head, and what the operator wrote down for each step. */
@@ -205,7 +157,7 @@ async function toolTimes(directory: string, { github, pull, database, instances 
   const mirror = join(directory, 'mirror.git');
   const sha = pull.head as Sha;
   const remote = { url: `${github.cloneBase}/${pull.base.fullName}.git`, scheme: 'file', token: null };
-  const times: Times = {};
+  const times: Record<string, number> = {};
   const timed = async (name: string, act: () => Promise<unknown>) => {
     const startedAt = performance.now();
     await act();

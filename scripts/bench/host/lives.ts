@@ -1,44 +1,40 @@
 /** Runs inside the test host: lives of previews one after another, with the time of each part. Its last line of output is JSON. */
 import type { TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { eventually, host } from '../../../test/host/inside/a-host-runtime.ts';
 import { anOperator, askCaddy, preview, shopAt } from '../../../test/host/inside/an-operator.ts';
 import { median } from '../report.ts';
+import { medians, rowsOf, SETTLED_MS, type Times } from '../steps.ts';
 
-/** Whose time a step takes for the most part: ours, a tool's (git, PostgreSQL, Nix, nixos-container, Caddy), or the app's own setup and boot. */
-const whose: Record<string, string> = {
-  'open-route': 'tool',
-  'fetch-source': 'tool',
-  'place-source': 'tool',
-  'ensure-database': 'tool',
-  'build-system': 'tool',
-  'set-up': 'tool and app',
-  start: 'tool and app',
-  'check-health': 'app',
+/** Steps in which most of the time is a tool's (git, PostgreSQL, Nix, nixos-container, Caddy) or the app's; the whole step counts as theirs. */
+const THEIRS: Readonly<Record<string, string>> = {
+  'open-route': 'Caddy',
+  'fetch-source': 'git',
+  'place-source': 'git',
+  'ensure-database': 'PostgreSQL',
+  'build-system': 'Nix',
+  'set-up': 'the container’s boot and the app’s setup',
+  start: 'systemd',
+  'check-health': 'the app’s boot',
 };
 
 const rounds = Number(process.argv[2]);
 const atEnd: (() => unknown)[] = [];
 const github = await anOperator({ after: (work: () => unknown) => atEnd.push(work) } as unknown as TestContext);
 const repository = await github.addRepository('acme/shop', shopAt('0'));
-/** Milliseconds by life and part, one value a round. */
-const times = new Map<string, number[]>();
-const note = (life: string, part: string, ms: number) => {
-  const key = `${life}\t${part}`;
-  times.set(key, [...(times.get(key) ?? []), ms]);
-};
+const opens: Times[] = [];
+const updates: Times[] = [];
+const rollbacks: number[] = [];
+const closes: number[] = [];
 
 async function shown(hostName: string, text: string): Promise<void> {
   await eventually(async () => (await askCaddy(hostName).catch(() => null))?.text === text, `${hostName}: ${text}`);
 }
 
-/** What the newest instance of the preview recorded, and what is left of the whole. */
-function noteSteps(life: string, slug: string, totalMs: number): void {
+/** What the newest instance of the preview recorded. */
+function stepsOf(slug: string): Times {
   const query = `select i.timings from berth.instances i join berth.previews p on p.id = i.preview_id where p.slug = '${slug}' order by i.id desc limit 1`;
-  const steps = JSON.parse(host('psql', '-XAtU', 'postgres', '-d', 'berth', '-c', query)) as Record<string, number>;
-  for (const [step, ms] of Object.entries(steps)) note(life, step, ms);
-  const sum = Object.values(steps).reduce((all, ms) => all + ms, 0);
-  note(life, 'queue, looking, saving, less what ran side by side', totalMs - sum);
-  note(life, 'total', totalMs);
+  return JSON.parse(host('psql', '-XAtU', 'postgres', '-d', 'berth', '-c', query)) as Times;
 }
 
 // The first life also builds the closure and fetches the repository: it is not counted.
@@ -52,19 +48,20 @@ for (let round = 0; round <= rounds; round += 1) {
   await shown(hostName, `version ${round}a`);
   const opened = performance.now() - begun;
   await eventually(async () => (await preview('list', '--json')).includes('"live"'), 'it is live');
-  if (counted) noteSteps('open', slug, opened);
+  if (counted) opens.push({ ...stepsOf(slug), total: opened });
 
+  await delay(SETTLED_MS);
   const pushed = performance.now();
   await pull.push(shopAt(`${round}b`));
   await shown(hostName, `version ${round}b`);
   const updated = performance.now() - pushed;
   await eventually(async () => (await preview('list', '--json')).includes('"live"'), 'it is live');
-  if (counted) noteSteps('update', slug, updated);
+  if (counted) updates.push({ ...stepsOf(slug), total: updated });
 
   const asked = performance.now();
   const rolling = preview('rollback', slug);
   await shown(hostName, `version ${round}a`);
-  if (counted) note('rollback', 'total, the command’s start included', performance.now() - asked);
+  if (counted) rollbacks.push(performance.now() - asked);
   await rolling;
 
   const closed = performance.now();
@@ -80,17 +77,21 @@ for (let round = 0; round <= rounds; round += 1) {
       `select count(*) from berth.previews where slug = '${slug}'`,
     );
   await eventually(() => left() === '0', 'it is gone');
-  if (counted) note('close', 'total, until nothing is left', performance.now() - closed);
+  if (counted) closes.push(performance.now() - closed);
 }
 for (const work of atEnd.toReversed()) await work();
 
-const rows = [...times].map(([key, values]) => {
-  const [life = '', part = ''] = key.split('\t');
-  return {
-    subject: `${life}: ${part}`,
-    ms: Math.round(median(values)),
-    whose: part.startsWith('total') ? '' : (whose[part] ?? 'ours'),
-  };
-});
-console.log(JSON.stringify(rows));
+const theirsOf = (step: string): [string, number][] => {
+  const whose = THEIRS[step];
+  return whose === undefined ? [] : [[whose, Infinity]];
+};
+const whole = (subject: string, all: readonly number[]) => ({ subject, ms: Math.round(median(all)), ours: null });
+console.log(
+  JSON.stringify([
+    ...rowsOf('open', medians(opens), theirsOf),
+    ...rowsOf('update', medians(updates), theirsOf),
+    whole('rollback: total, the command’s start included', rollbacks),
+    whole('close: total, until nothing is left', closes),
+  ]),
+);
 process.exit(0);
