@@ -16,7 +16,7 @@ const folder = join(import.meta.dirname, 'bench');
 /** The modules that are benchmarks, not parts of one. */
 const names = globSync('*.ts', { cwd: folder })
   .map((file) => basename(file, '.ts'))
-  .filter((name) => name !== 'report')
+  .filter((name) => name !== 'report' && name !== 'inside-a-host')
   .sort();
 
 const { values, positionals } = parseArgs({

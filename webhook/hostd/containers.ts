@@ -147,10 +147,16 @@ async function removeLeftovers(place: ContainerPlace): Promise<void> {
   }
   if (await exists(`/sys/class/net/${place.link}`)) await run(['ip', 'link', 'delete', place.link]);
   // With --link-journal the host keeps a link to the guest's journal, which now dangles (trap 11).
-  for (const entry of await readdir('/var/log/journal').catch(() => [])) {
-    const link = join('/var/log/journal', entry);
-    const target = await readlink(link).catch(() => null);
-    if (target?.startsWith(`${place.root}/`) === true) await rm(link, { force: true });
+  await removeLinksInto('/var/log/journal', place.root);
+  // nix-env registers each generation of a profile as a root; Nix itself drops a dangling one with the next collection only.
+  await removeLinksInto('/nix/var/nix/gcroots/auto', place.profile);
+}
+
+async function removeLinksInto(directory: string, target: string): Promise<void> {
+  for (const entry of await readdir(directory).catch(() => [])) {
+    const link = join(directory, entry);
+    const points = await readlink(link).catch(() => null);
+    if (points?.startsWith(`${target}/`) === true) await rm(link, { force: true });
   }
 }
 

@@ -46,6 +46,8 @@ in
           "/var/lib/nixos-containers"
           "/nix/var/nix/profiles/per-container"
           "/nix/var/nix/gcroots/per-container"
+          # nix-env registers each profile there, and a removed container's is left.
+          "-/nix/var/nix/gcroots/auto"
           "/run"
           # With --link-journal a removed container leaves a link there.
           "-/var/log/journal"

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { instanceNameOf } from '../../../webhook/core/names.ts';
 import type { OperatorError } from '../../../webhook/core/errors.ts';
 import {
   aManifest,
@@ -17,39 +16,25 @@ import {
   startHostd,
   webApp,
 } from './a-host-runtime.ts';
+import { inventory, isAsBefore } from './an-inventory.ts';
 
 const runtime = aRuntime();
-before(startHostd);
+const withSetup = aManifest({ setup: { command: 'echo "$GREETING" >greeting && pwd' } });
+before(async () => {
+  startHostd();
+  // The first lives leave what is made once: closures, directories, locks.
+  for (const manifest of [aManifest(), withSetup]) {
+    const spec = await anInstance(runtime, 2, { manifest });
+    await bringUp(runtime, spec);
+    await runtime.remove(spec.name);
+  }
+});
 after(() => host('systemctl', 'stop', 'berth-hostd'));
-
-/** Everything of containers that can be left on the host. */
-function inventory(): Record<string, string[]> {
-  const list = (path: string) => (existsSync(path) ? readdirSync(path).toSorted() : []);
-  return {
-    confs: list('/etc/nixos-containers'),
-    roots: list('/var/lib/nixos-containers'),
-    profiles: list('/nix/var/nix/profiles/per-container'),
-    gcroots: list('/nix/var/nix/gcroots/per-container'),
-    staged: list('/var/lib/berth/instances'),
-    links: list('/sys/class/net'),
-    journals: list('/var/log/journal').length > 0 ? list('/var/log/journal') : [],
-    dropIns: list('/run/systemd/system').filter((name) => name.startsWith('container@')),
-    machines: host('machinectl', 'list', '--no-legend').split('\n').filter(Boolean),
-    units: host('systemctl', 'list-units', '--all', '--plain', '--no-legend', 'container@*')
-      .split('\n')
-      .filter(Boolean),
-    elements: host('nft', 'list', 'map', 'inet', 'berth', 'own_addresses').match(/"ve-[^}]*/g) ?? [],
-    mounts: readFileSync('/proc/self/mounts', 'utf8')
-      .split('\n')
-      .filter((line) => line.includes('nixos-containers')),
-    cgroups: list('/sys/fs/cgroup/machine.slice').filter((name) => name.startsWith('container@')),
-  };
-}
 
 test('an instance comes up, answers, says what it does, stops, comes back, and is removed without a trace', async () => {
   const clean = inventory();
   const spec = await anInstance(runtime, 3, {
-    manifest: aManifest({ setup: { command: 'echo "$GREETING" >greeting && pwd' } }),
+    manifest: withSetup,
     environment: { GREETING: `it's "$(x)" \`y\`` },
   });
   assert.equal((await runtime.observe(spec.name))?.running, false);
@@ -74,7 +59,7 @@ test('an instance comes up, answers, says what it does, stops, comes back, and i
   await runtime.remove(spec.name);
   await runtime.remove(spec.name);
   assert.equal(await runtime.observe(spec.name), null);
-  assert.deepEqual(inventory(), clean);
+  await isAsBefore(clean);
 });
 
 test('every process of a container is nobody on the host: mapped, no new privileges, filtered, without what it does not need', async () => {
@@ -179,7 +164,7 @@ test('trap 1: a container that is still starting is stopped before it is destroy
   await runtime.remove(spec.name);
   await starting;
   await runtime.remove(spec.name);
-  assert.deepEqual(inventory(), clean);
+  await isAsBefore(clean);
 });
 
 test('traps 2 and 3: a guest that dies is stopped for good, and its name can be used at once', async () => {
@@ -197,7 +182,8 @@ test('traps 2 and 3: a guest that dies is stopped for good, and its name can be 
     assert.match(error.detail ?? '', /error code 3/);
     return true;
   });
-  assert.equal(host('systemctl', 'show', 'container@p10', '--property=ActiveState', '--value'), 'inactive');
+  // Failed, if systemd had spent its attempts before it was stopped.
+  assert.match(host('systemctl', 'show', 'container@p10', '--property=ActiveState', '--value'), /^(inactive|failed)$/);
   // The start limit of the unit is spent now; reset-failed gives it back.
   for (let attempt = 0; attempt < 6; attempt += 1)
     await runtime.start({ ...spec, system }, noAbort).catch(() => undefined);
@@ -274,29 +260,7 @@ test('twenty containers come up side by side, each with its own address, and go 
     specs.map((spec) => `I am ${spec.slot}`),
   );
   await Promise.all(specs.map((spec) => runtime.remove(spec.name)));
-  assert.deepEqual(inventory(), clean);
-});
-
-test('lives one after another leave a delta of nothing: R10, here for one instance; BERTH_CYCLES says how many', async () => {
-  const cycles = Number(process.env['BERTH_CYCLES'] ?? 15);
-  const hostdFiles = () =>
-    readdirSync(`/proc/${host('systemctl', 'show', 'berth-hostd', '--property=MainPID', '--value')}/fd`).length;
-  const processes = () => host('ps', '-e', '--no-headers', '-o', 'comm').split('\n').toSorted().join(' ');
-  const spec = await anInstance(runtime, 300);
-  await bringUp(runtime, spec);
-  await runtime.remove(spec.name);
-  const before = { ...inventory(), processes: processes(), hostdFiles: hostdFiles() };
-  for (let cycle = 0; cycle < cycles; cycle += 1) {
-    await bringUp(runtime, await anInstance(runtime, 301 + (cycle % 50)));
-    await runtime.remove(instanceNameOf(301 + (cycle % 50)));
-  }
-  const left = () => ({ ...inventory(), processes: processes(), hostdFiles: hostdFiles() });
-  // What the kernel and systemd take apart after an answer is given time.
-  await eventually(() => JSON.stringify(left()) === JSON.stringify(before), 'a delta of nothing').catch(
-    () => undefined,
-  );
-  assert.deepEqual(left(), before);
-  console.log(`R10: ${cycles} cycles, nothing left`);
+  await isAsBefore(clean);
 });
 
 test('one closure for the same data: built once for many requests at a time, and not at all for a change that does not touch it', async () => {
