@@ -4,14 +4,20 @@
  */
 import { z } from 'zod';
 
+const attributes = z.record(z.string(), z.unknown());
 const derivationSchema = z.looseObject({
   builder: z.string(),
+  env: z.record(z.string(), z.string()).default({}),
+  structuredAttrs: attributes.nullish().transform((given) => given ?? {}),
   outputs: z.record(z.string(), z.looseObject({})),
 });
 const derivationsSchema = z.record(z.string(), derivationSchema);
 
 /** Features of a builder that give its builds no more than others have. */
 const HARMLESS_FEATURES = new Set(['big-parallel', 'benchmark']);
+
+/** Attributes by which a derivation asks to be built outside the sandbox, or with more of the host in it (Nix manual, "Advanced attributes"). */
+const NO_SANDBOX = ['__noChroot', '__impure', '__impureHostDeps', '__darwinAllowLocalNetworking'];
 
 /** Reads `nix show-derivation` (all its versions). A sentence for each derivation that asks for more than a build needs. */
 export function refusedDerivations(json: string): string[] {
@@ -29,14 +35,27 @@ function objection(derivation: z.infer<typeof derivationSchema>): string | null 
     if ('hash' in output || 'hashAlgo' in output || 'impure' in output)
       return 'it fetches from the network while it is built, and is in no binary cache';
   }
-  // In plain and in structured attributes alike, wherever a version of Nix shows them.
-  const text = JSON.stringify(derivation).replaceAll('\\"', '"');
-  if (/"__(?:noChroot|impure|impureHostDeps|darwinAllowLocalNetworking)":/.test(text))
-    return 'it asks for a build without sandbox';
-  const features = /"requiredSystemFeatures":(?:"([^"]*)"|\[([^\]]*)\])/.exec(text);
-  const asked = (features?.[1] ?? features?.[2]?.replaceAll(/[",]/g, ' ') ?? '')
-    .split(/\s+/)
-    .filter((name) => name !== '');
-  const foreign = asked.find((name) => !HARMLESS_FEATURES.has(name));
+  const given = attributesOf(derivation);
+  if (given === null) return 'its attributes cannot be read';
+  if (given.some((each) => NO_SANDBOX.some((name) => name in each))) return 'it asks for a build without sandbox';
+  const foreign = given.flatMap(featuresIn).find((name) => !HARMLESS_FEATURES.has(name));
   return foreign === undefined ? null : `it asks for a builder with ${foreign}`;
+}
+
+/** Plain attributes, and structured ones wherever a version of Nix shows them: beside, or as the text that a build without them may set too. */
+function attributesOf({ env, structuredAttrs }: z.infer<typeof derivationSchema>): Record<string, unknown>[] | null {
+  const text = env['__json'];
+  try {
+    return [env, structuredAttrs, ...(text === undefined ? [] : [attributes.parse(JSON.parse(text))])];
+  } catch {
+    // The app's own text, which may be anything.
+    return null;
+  }
+}
+
+/** A list, or words in one text. Whatever else stands there is no feature that we know. */
+function featuresIn({ requiredSystemFeatures: asked = [] }: Record<string, unknown>): string[] {
+  const names =
+    typeof asked === 'string' ? asked.split(/\s+/) : Array.isArray(asked) ? asked.map(String) : [String(asked)];
+  return names.filter((name) => name !== '');
 }

@@ -15,7 +15,7 @@ test('an ordinary build is let through, in every form that Nix shows it in', () 
   assert.deepEqual(judged({}), []);
   assert.deepEqual(refusedDerivations(JSON.stringify({ version: 4, derivations: { [path]: plain } })), []);
   assert.deepEqual(judged({ env: { requiredSystemFeatures: 'big-parallel' } }), []);
-  assert.deepEqual(judged({ env: { description: 'says __noChroot in a text' } }), []);
+  assert.deepEqual(judged({ env: { description: 'says "__noChroot": in a text' } }), []);
 });
 
 test('a build that has the network, no sandbox or a special builder is refused by name', () => {
@@ -29,6 +29,11 @@ test('a build that has the network, no sandbox or a special builder is refused b
     [{ structuredAttrs: { __noChroot: true } }, /without sandbox/],
     [{ env: { requiredSystemFeatures: 'big-parallel kvm' } }, /with kvm/],
     [{ structuredAttrs: { requiredSystemFeatures: ['uid-range'] } }, /with uid-range/],
+    // What looks like the attribute and is another one, and what looks like another one and is the attribute.
+    [{ env: { a: '"requiredSystemFeatures":"benchmark"', requiredSystemFeatures: 'kvm' } }, /with kvm/],
+    [{ env: { __json: '{ "requiredSystemFeatures" : [ "recursive-nix" ] }' } }, /with recursive-nix/],
+    [{ env: { __json: String.raw`{"__noChroot" : true}` } }, /without sandbox/],
+    [{ env: { __json: '{' } }, /cannot be read/],
   ];
   for (const [parts, why] of cases) assert.match(judged(parts).join('\n'), why, JSON.stringify(parts));
 });
