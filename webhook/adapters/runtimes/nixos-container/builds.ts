@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OperatorError } from '../../../core/errors.ts';
-import { FAILURE_TAIL_LINES } from '../../../core/limits.ts';
+import { EVALUATION_TIMEOUT_MS, FAILURE_TAIL_LINES } from '../../../core/limits.ts';
 import { EVALUATION_FLAGS, PREVIEW_CONFIG_FILE } from '../../../core/preview-config.ts';
 import type { Shell, ShellCommand, ShellResult } from '../../../ports.ts';
 import { refusedDerivations } from './derivations.ts';
@@ -17,6 +17,9 @@ export interface ClosureSettings {
 
 /** A first build of a large closure fetches gigabytes. */
 const buildTimeoutMs = 60 * 60_000;
+
+/** The evaluation came through its own limit once; this time thousands of derivations are written to the host's store as well. */
+const instantiationTimeoutMs = 5 * EVALUATION_TIMEOUT_MS;
 
 /** `nix show-derivation` of a whole NixOS system is some ten megabytes. */
 const nixOutputMaxBytes = 64 * 1024 * 1024;
@@ -44,13 +47,14 @@ export async function buildFromData(build: Build): Promise<void> {
  */
 export async function buildOwnSystem(build: Build, drv: string): Promise<void> {
   await using copy = await guestWith(build, PREVIEW_CONFIG_FILE);
-  const again = await runNix(build, [
+  const evaluation = [
     'nix',
     'eval',
     '--raw',
     ...EVALUATION_FLAGS,
     `path:${copy.path}#evaluation.${system}.drv`,
-  ]);
+  ] as const;
+  const again = await runNix(build, evaluation, instantiationTimeoutMs);
   if (again.stdout.trim() !== drv)
     throw new OperatorError('CONFIG_REFUSED', 'preview-config.nix was refused (not-repeatable).', {
       detail: `${drv}, and then ${again.stdout.trim().slice(0, 300)}`,
@@ -87,10 +91,9 @@ async function guestWith(build: Build, file: string): Promise<{ path: string } &
 }
 
 /** Runs a program of Nix as an unprivileged client: the daemon builds, and holds the roots. Throws BUILD_FAILED. */
-async function runNix(build: Build, argv: ShellCommand['argv']): Promise<ShellResult> {
+async function runNix(build: Build, argv: ShellCommand['argv'], timeoutMs = buildTimeoutMs): Promise<ShellResult> {
   const env = { NIX_REMOTE: 'daemon', HOME: build.roots };
-  const limits = { timeoutMs: buildTimeoutMs, outputMaxBytes: nixOutputMaxBytes };
-  const result = await build.shell.run({ argv, env, ...limits }, build.signal);
+  const result = await build.shell.run({ argv, env, timeoutMs, outputMaxBytes: nixOutputMaxBytes }, build.signal);
   if (result.exitCode !== 0) throw buildFailed(result.stderr, result.timedOut);
   return result;
 }

@@ -67,13 +67,12 @@ export function closuresIn(settings: ClosureSettings, { shell, hostd }: Tools): 
   };
 }
 
-/** Whoever asks for what is under way shares it, but not the abort of whoever asked first: then it is done again. */
+/** Whoever asks for what is under way shares it, but not the abort of whoever asked first: then the next does it, for all others. */
 function sharedWork(): <T>(key: string, work: () => Promise<T>) => Promise<T> {
   const underWay = new Map<string, Promise<unknown>>();
   return async <T>(key: string, work: () => Promise<T>): Promise<T> => {
-    const before = underWay.get(key) as Promise<T> | undefined;
-    if (before !== undefined) {
-      const shared = await before.then(
+    for (let before = underWay.get(key); before !== undefined; before = underWay.get(key)) {
+      const shared = await (before as Promise<T>).then(
         (value) => ({ value }),
         () => null,
       );
