@@ -9,26 +9,33 @@ import type { Caller } from './server.ts';
 
 type RunInside = Extract<HostRequest, { verb: 'run-inside' }>;
 
-/** Returns its status. It is ended when the caller goes away. Throws PREVIEW_NOT_RUNNING. */
+/** Returns its status, 0 to 255. It is ended when the caller goes away. Throws PREVIEW_NOT_RUNNING. */
 export async function runInside(request: RunInside, caller: Caller): Promise<{ status: number }> {
   const active = await run(['systemctl', 'is-active', '--quiet', `container@${request.name}.service`]);
   if (active.status !== 0) throw new OperatorError('PREVIEW_NOT_RUNNING', 'The container of the preview does not run.');
+  caller.signal.throwIfAborted();
   const unit = `berth-command-${randomUUID()}.service`;
   const child = start(commandLine(request, unit), { stdio: ['pipe', 'pipe', 'pipe'] });
   const { stdin, stdout, stderr } = child;
   if (stdin === null || stdout === null || stderr === null) throw new Error('systemd-run has no pipes');
+  // The unit itself holds the pipes, and outlives systemd-run. A guest that cannot be asked is on its way out, and its units with it.
+  const stop = () => void run(['systemctl', '-M', request.name, 'stop', unit]).catch(() => undefined);
   const end = () => {
-    // The unit itself holds the pipes, and outlives systemd-run.
-    void run(['systemctl', '-M', request.name, 'stop', unit]).catch(() => undefined);
+    stop();
+    // Again, for a unit that systemd-run was just about to start.
+    child.once('exit', stop);
     endGroup(child);
   };
   caller.signal.addEventListener('abort', end);
+  // A command need not read what is typed.
   stdin.on('error', () => undefined);
   void typed(stdin, caller.lines).catch(end);
   try {
-    const closed = once(child, 'close') as Promise<[number | null]>;
-    await Promise.all([printed(stdout, 'stdout', caller), printed(stderr, 'stderr', caller)]);
-    const [status] = await closed;
+    const [[status]] = await Promise.all([
+      once(child, 'close') as Promise<[number | null]>,
+      printed(stdout, 'stdout', caller),
+      printed(stderr, 'stderr', caller),
+    ]);
     caller.signal.throwIfAborted();
     return { status: status ?? 255 };
   } finally {

@@ -25,14 +25,15 @@ export function commandRoutes(app: FastifyInstance, op: Operator): void {
 
   app.post('/previews/:slug/commands', async (request, reply) => {
     const command = parsed(commandInside, request.body, 'the body');
+    const signal = signalOf(reply);
     const record = await named(op, request);
     const spec = await specOfAnswering(op, record);
+    signal.throwIfAborted();
     const program = 'argv' in command ? command.argv[0] : 'a shell';
     op.log.info({ slug: record.slug, asRoot: command.asRoot, program }, 'an operator runs a command');
     const session = randomUUID();
     const input = new PassThrough();
     inputs.set(session, input);
-    const signal = signalOf(reply);
     signal.addEventListener('abort', () => {
       inputs.delete(session);
       input.destroy();

@@ -21,6 +21,7 @@ export async function runCommand(
   if (command.asRoot) throw refused('The process runtime has no root inside a preview.');
   if ('shell' in command && command.shell !== null)
     throw refused('The process runtime has no terminals: use `preview exec`, or pipe into `preview shell`.');
+  signal.throwIfAborted();
   const launch = launchFor(sandbox, 'argv' in command ? command.argv : ['/bin/sh']);
   const [program, ...words] = launch.argv;
   const child = spawn(program, words, {
@@ -36,12 +37,15 @@ export async function runCommand(
   const watch = watchMemory(() => (first === null ? [] : [first]), sandbox.limits.memoryMiB * MIB, killTree);
   signal.addEventListener('abort', end);
   try {
-    const closed = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
+    // A command need not read what is typed.
     child.stdin.on('error', () => undefined);
     void pour(input, child.stdin).catch(end);
     const printed = (from: Readable, stream: 'stdout' | 'stderr') => forward(from, (chunk) => output(stream, chunk));
-    await Promise.all([printed(child.stdout, 'stdout'), printed(child.stderr, 'stderr')]);
-    const [status, endedBy] = await closed;
+    const [[status, endedBy]] = await Promise.all([
+      once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>,
+      printed(child.stdout, 'stdout'),
+      printed(child.stderr, 'stderr'),
+    ]);
     signal.throwIfAborted();
     return status ?? 128 + (endedBy === null ? 0 : constants.signals[endedBy]);
   } finally {
