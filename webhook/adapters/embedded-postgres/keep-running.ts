@@ -15,7 +15,7 @@ export interface WatchedServer {
   readonly log: Log;
 }
 
-/** Until `stopping` fires; resolves then, when no start is under way any more. */
+/** Until `stopping` fires; resolves then, when no start is under way any more. Never rejects: a look that fails counts as a failed start. */
 export async function keepRunning(server: WatchedServer, stopping: AbortSignal): Promise<void> {
   let retryMs = RETRY_FIRST_MS;
   let pauseMs = LOOK_EVERY_MS;
@@ -23,8 +23,8 @@ export async function keepRunning(server: WatchedServer, stopping: AbortSignal):
     await delay(pauseMs, undefined, { signal: stopping, ref: false }).catch(() => undefined);
     if (stopping.aborted) return;
     pauseMs = LOOK_EVERY_MS;
-    if (await server.isRunning()) continue;
     try {
+      if (await server.isRunning()) continue;
       server.log.warn({}, 'the embedded PostgreSQL has ended by itself; it is started again');
       await server.start();
       retryMs = RETRY_FIRST_MS;
