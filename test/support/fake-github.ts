@@ -206,7 +206,7 @@ export class FakeGitHub implements AsyncDisposable {
     if (moved !== null) return moved;
 
     const handler = OPERATIONS[operation.id];
-    if (handler === undefined) throw new Error(`${operation.id} is not implemented`);
+    if (handler === undefined) throw new Error(`the stand-in for GitHub does not answer ${operation.id}`);
     const answer = await this.#handled(handler, {
       world: this.world,
       tokens: this.tokens,

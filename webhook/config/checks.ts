@@ -144,7 +144,6 @@ export function listenerFindings(server: ConfigFile['server'], gateway: ConfigFi
     : [];
 }
 
-/** Caddy finds instances through the privileged helper of the container runtime; and their addresses and those of previews must be different ones. */
 /** A password that nobody would be asked for must not look as if it worked. */
 export function basicAuthFindings(gateway: ConfigFile['gateway'], basicAuth: ConfigFile['basic_auth']): Finding[] {
   return gateway.kind === 'caddy' || basicAuth.length === 0
@@ -157,6 +156,7 @@ export function basicAuthFindings(gateway: ConfigFile['gateway'], basicAuth: Con
       ];
 }
 
+/** Caddy finds instances through the privileged helper of the container runtime; and their addresses and those of previews must be different ones. */
 export function gatewayFindings(gateway: ConfigFile['gateway'], runtime: ConfigFile['runtime']): Finding[] {
   if (gateway.kind !== 'caddy') return [];
   if (runtime.kind !== 'nixos-container')

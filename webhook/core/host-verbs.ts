@@ -1,7 +1,7 @@
 /**
  * What the operator, which has no privileges, may ask of hostd, which is root: a fixed list of verbs, each with typed arguments.
- * This schema is the whole privileged surface of Berth. Nothing here is a path, a flag, a unit of the host or a command; hostd derives all
- * of those from a container's name.
+ * This schema is the whole privileged surface of Berth. Nothing here is a path, a flag, a unit or a command of the host; hostd derives all
+ * of those from a container's name. The one command that it takes runs inside a container, as a unit of that guest's own systemd.
  */
 import { z } from 'zod';
 import { COMMAND_WORD_MAX_LENGTH, COMMAND_WORDS_MAX, MANIFEST_MAX_BYTES } from './limits.ts';

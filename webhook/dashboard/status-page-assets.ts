@@ -70,7 +70,9 @@ const look = async () => {
       document.title = next.title;
       shown().replaceWith(main);
     }
-  } catch {}
+  } catch {
+    // Nobody answered: what is shown stays, and we ask again.
+  }
   count();
   setTimeout(look, 1000);
 };

@@ -1,6 +1,6 @@
 /**
  * hostd: the part of Berth that is root. It offers the verbs of core/host-verbs.ts on a unix socket to the operator's group, and nothing else
- * to anybody: no network, no HTTP, no path or command from outside.
+ * to anybody: no network, no HTTP, no path from outside, and no command but one inside a container.
  */
 import type { HostRequest } from '../core/host-verbs.ts';
 import {

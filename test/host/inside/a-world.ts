@@ -105,7 +105,7 @@ async function datagrams() {
       const settle = (what) => { reached.push(address + ':' + (first + i) + '/udp ' + what); };
       socket.on('message', () => settle('answer'));
       socket.on('error', (error) => { if (error.code === 'ECONNREFUSED') settle('refused'); });
-      socket.connect(first + i, address, () => { socket.send('hello'); setTimeout(() => { try { socket.send('again', () => {}); } catch {} }, 100); });
+      socket.connect(first + i, address, () => { socket.send('hello'); setTimeout(() => { try { socket.send('again', () => {}); } catch { /* It was refused, and told so above. */ } }, 100); });
       setTimeout(() => { socket.close(); done(); }, waitMs);
     })));
   }

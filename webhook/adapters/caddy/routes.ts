@@ -181,6 +181,7 @@ class RoutesOfCaddy implements CaddyRoutes {
 
   /** What is on disk is what Caddy and the next start of ours take for true. */
   async #undo(file: RouteFile, before: RouteFile | undefined): Promise<void> {
+    // An answer that stays counts as used, so that nobody else gets the address, and goes at the next start.
     await this.#answer(file.address, null).catch(() => undefined);
     if (before === undefined) {
       for (const { label } of file.hosts) await removeLookup(this.#lookups, label);

@@ -39,7 +39,9 @@ export function slowJobs({ max, patienceMs, start, log }: SlowJobsOptions): Slow
     }
   };
   const stopOne = (worker: Promise<ExtraWorker | null>) => {
-    const stopped = worker.then((each) => each?.stop()).catch(() => undefined);
+    const stopped = worker
+      .then((each) => each?.stop())
+      .catch((error: unknown) => log.warn({ err: error }, 'a worker beside a job that took long did not stop'));
     stopping.add(stopped);
     void stopped.finally(() => stopping.delete(stopped));
   };
