@@ -340,8 +340,14 @@ export interface AppDatabases {
   list(): Promise<DatabaseName[]>;
   /** Role and database exist, the role has this password, and nobody else can connect. Data that is there stays. Throws DATABASE_FAILED. */
   ensure(database: PreviewDatabase): Promise<void>;
+  /**
+   * Nobody can connect to a database that holds more than `maxBytes`, and who was connected no longer is; one that was closed like that and fits
+   * again is open. Resolves to the bytes that it holds, null where there is none. Throws DATABASE_FAILED.
+   */
+  limitSize(name: DatabaseName, maxBytes: number): Promise<number | null>;
   /** Database and role are gone, also while someone is connected. */
   remove(name: DatabaseName): Promise<void>;
+  /** Whether the preview can use it: there, and not closed for its size. */
   has(name: DatabaseName): Promise<boolean>;
   /** What the app gets as DATABASE_URL. */
   urlOf(database: PreviewDatabase, addresses: SlotAddresses): string;

@@ -182,6 +182,18 @@ function tenantTests(programs: string): void {
     });
   });
 
+  test('the operator can close a database that is too large, and open it again', async () => {
+    const [user = aDatabase(0)] = tenants;
+    const connected = as(user);
+    const ended = new Promise((resolve) => connected.on('error', resolve));
+    await connected.connect();
+    assert.ok(((await databases.limitSize(user, 1)) ?? 0) > 1);
+    await ended;
+    assert.equal(await canConnect(as(user)), false);
+    await databases.limitSize(user, Number.MAX_SAFE_INTEGER);
+    assert.equal(await canConnect(as(user)), true);
+  });
+
   test('the operator can take a tenant away again, while it is connected', async () => {
     const user = tenants.at(-1) ?? aDatabase(0);
     const connected = as(user);

@@ -39,6 +39,8 @@ export function simulatedDatabases(world: Shared, process: SimulatedProcess): Ap
         noteDataLoss(world, name);
         host.databases.delete(name);
       }),
+    // Databases of this world hold nothing.
+    limitSize: () => Promise.resolve(null),
     urlOf: (database, addresses) => `postgresql://${database.name}@${addresses.host}/${database.name}`,
   };
 }

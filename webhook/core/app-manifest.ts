@@ -5,6 +5,8 @@
 import { parse as parseToml, TomlError } from 'smol-toml';
 import { z } from 'zod';
 import {
+  DATABASE_DEFAULT_MIB,
+  DATABASE_MAX_MIB,
   HEALTH_TIMEOUT_DEFAULT_MS,
   HEALTH_TIMEOUT_MAX_MS,
   SETUP_TIMEOUT_DEFAULT_MS,
@@ -203,6 +205,14 @@ export const appManifestSchema = z
         cpuPercent: z.int().min(5).max(6_400).default(100).describe('100 is one core.'),
         tasks: z.int().min(16).max(32_768).default(512).describe('Processes and threads.'),
         diskMiB: z.int().min(64).max(1_048_576).default(4_096).describe('Files of the instance.'),
+        databaseMiB: z
+          .int()
+          .min(64)
+          .max(DATABASE_MAX_MIB)
+          .default(DATABASE_DEFAULT_MIB)
+          .describe(
+            'The database, where that is "host". Looked at every few minutes; while it holds more, nobody can connect to it.',
+          ),
       })
       .prefault({})
       .describe('What the preview may use at most.'),

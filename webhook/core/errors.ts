@@ -151,6 +151,11 @@ export const ERROR_CODES = {
     retry: 'later',
     hint: 'Check that PostgreSQL runs on the host; it is tried again by itself.',
   },
+  DATABASE_TOO_LARGE: {
+    summary: 'The preview’s database holds more than it may, so nobody can connect to it.',
+    retry: 'later',
+    hint: 'Raise `limits.databaseMiB` in preview.toml and push; or begin with an empty database: `preview destroy`, then push. It opens by itself when it fits again.',
+  },
   ROUTE_REFUSED: {
     summary: 'The route of the preview was not accepted by the proxy.',
     retry: 'never',

@@ -169,6 +169,13 @@ export const SUPERVISOR_START_TIMEOUT_MS = 30_000;
 /** Connections of one preview's role: an app's own pool is ten, and there may be two services. The other previews' stay free (promise S11). */
 export const APP_DATABASE_CONNECTIONS_MAX = 20;
 
+/**
+ * Where the manifest does not say: what one preview's database may hold. Seeds and test data take tens of megabytes (an empty database 7); a
+ * hundred previews that all fill theirs take 100 GiB, which the smallest disk that is bought for a host has.
+ */
+export const DATABASE_DEFAULT_MIB = 1_024;
+export const DATABASE_MAX_MIB = 65_536;
+
 /** How often the process runtime adds up the memory of an instance. A runaway that takes 1 GiB in less is what the kernel's own killer is for. */
 export const MEMORY_LOOK_EVERY_MS = 1_000;
 

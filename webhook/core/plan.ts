@@ -24,6 +24,7 @@ export interface ObservedWorld {
   readonly instances: ReadonlyMap<InstanceName, { readonly running: boolean }>;
   /** The instance that the route in force points at; null when it points at the status page; undefined when there is no route. */
   readonly route: InstanceName | null | undefined;
+  /** One that the app can use: not where it was closed for its size. */
   readonly hasDatabase: boolean;
 }
 
@@ -91,7 +92,11 @@ function settleMsFor(revision: Revision, record: PreviewRecord, now: Date): numb
 function stagesFor(desired: Desired, record: PreviewRecord, world: ObservedWorld): (Step | null)[][] {
   switch (desired.kind) {
     case 'present':
-      return [...bringUp(desired.revision, record, world), ...tidy(desired.revision, record, world)];
+      return [
+        ...bringUp(desired.revision, record, world),
+        ...tidy(desired.revision, record, world),
+        ...databaseOf(record, world),
+      ];
     case 'unknown':
       return keepAlive(record, world);
     case 'refused':
@@ -184,6 +189,15 @@ function keepAlive(record: PreviewRecord, world: ObservedWorld): (Step | null)[]
     ],
     [world.route === instance ? null : step('switch-route', 'its route is not in force')],
   ];
+}
+
+/** What answers has a database that it can use. Last, for one that is too large stays unusable and fails the run. */
+function databaseOf(record: PreviewRecord, world: ObservedWorld): Step[][] {
+  const answering = answeringInstance(record);
+  if (answering?.manifest?.database !== 'host' || world.hasDatabase || record.database === null) return [];
+  const { name: instance, revision } = answering;
+  const because = 'its database is closed or gone';
+  return [[{ kind: 'bring-up', name: 'ensure-database', because, revision, instance }]];
 }
 
 /** The URL shows the status page instead of an instance that is past use, and what is left of that goes. */

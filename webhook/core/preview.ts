@@ -172,6 +172,16 @@ export function answeringInstance(record: PreviewRecord): InstanceRecord | null 
   return instanceNamed(record, record.answering);
 }
 
+const MIB = 1024 * 1024;
+
+/** Bytes that the preview's database may hold: what the most generous of its instances asks for. Null when none has said so yet. */
+export function databaseMaxBytes(record: PreviewRecord): number | null {
+  const limits = record.instances.flatMap(({ manifest }) =>
+    manifest?.database === 'host' ? manifest.limits.databaseMiB * MIB : [],
+  );
+  return limits.length === 0 ? null : Math.max(...limits);
+}
+
 /** Whether the stored failure still counts: not when someone has asked to try again since, and not for another commit. */
 export function isFailureCurrent(record: PreviewRecord, sha: Sha | null): boolean {
   const { failure, retryAskedAt } = record;

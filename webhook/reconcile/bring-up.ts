@@ -13,7 +13,13 @@ import {
   type Slug,
 } from '../core/names.ts';
 import { DONE, type StepResult } from '../core/outcome.ts';
-import { answeringInstance, type InstanceRecord, type PreviewRecord, type Upstream } from '../core/preview.ts';
+import {
+  answeringInstance,
+  databaseMaxBytes,
+  type InstanceRecord,
+  type PreviewRecord,
+  type Upstream,
+} from '../core/preview.ts';
 import type { Revision } from '../core/pull-request.ts';
 import type { InstanceSpec, Operator, PreviewLock, PreviewRoute, SourceRequest } from '../ports.ts';
 
@@ -113,7 +119,12 @@ export async function placeSource(
   return DONE;
 }
 
-/** The password is stored before the role is made, so that a repetition makes the same one. */
+const MIB = 1024 * 1024;
+
+/**
+ * The password is stored before the role is made, so that a repetition makes the same one. Throws DATABASE_TOO_LARGE, also for a preview that is
+ * live: that is how its people are told.
+ */
 export async function ensureDatabase(
   op: Pick<Operator, 'store' | 'databases' | 'random'>,
   work: BringUp,
@@ -125,6 +136,13 @@ export async function ensureDatabase(
   };
   if (work.record.database === null) await op.store.saveDatabase(work.lock, database);
   await op.databases.ensure(database);
+  const maxBytes = databaseMaxBytes(work.record);
+  const bytes = maxBytes === null ? null : await op.databases.limitSize(database.name, maxBytes);
+  if (maxBytes !== null && bytes !== null && bytes > maxBytes)
+    throw new OperatorError(
+      'DATABASE_TOO_LARGE',
+      `The database holds ${Math.ceil(bytes / MIB)} MiB and may hold ${maxBytes / MIB}; nobody can connect to it.`,
+    );
   return DONE;
 }
 

@@ -6,7 +6,7 @@ import { operatorErrorFrom } from '../core/errors.ts';
 import { COMMENT_LOOKS_PER_SWEEP, ORPHAN_OBSERVATION_MS, REDELIVERY_LOOKBACK_MS } from '../core/limits.ts';
 import { databaseNameOf } from '../core/names.ts';
 import { isAllowedRepository } from '../core/policy.ts';
-import type { PreviewRecord } from '../core/preview.ts';
+import { databaseMaxBytes, type PreviewRecord } from '../core/preview.ts';
 import { keyText, parseRepositoryName, type RepositoryName } from '../core/pull-request.ts';
 import type { Operator } from '../ports.ts';
 
@@ -45,7 +45,7 @@ type Sweeping = Pick<
 >;
 
 /**
- * Asks for a look at every preview, its comment and every open pull request, removes orphans that were seen for a full observation interval,
+ * Closes databases that grew too large. Asks for a look at every preview, its comment and every open pull request, removes orphans that were seen for a full observation interval,
  * and asks for missed deliveries. One repository or thing that fails is logged and does not stop the rest. Never removes anything because
  * GitHub did not know it.
  */
@@ -53,6 +53,8 @@ export async function sweep(op: Sweeping, memory: SweepMemory, signal: AbortSign
   const startedAt = op.clock.now();
   const orphans = await findOrphans(op);
   const records = await op.store.list();
+  // Before the looks that are asked for next, which tell of it.
+  await limitDatabases(op, records);
   await op.store.askForCommentLooks(COMMENT_LOOKS_PER_SWEEP);
   for (const record of records) {
     await op.jobs.enqueueReconcile(record.key);
@@ -63,6 +65,28 @@ export async function sweep(op: Sweeping, memory: SweepMemory, signal: AbortSign
   await removeOldOrphans(op, orphans, memory.sightings);
   await op.sources.removeUnused(new Set(records.map((record) => record.key.repositoryId)));
   await requestMissedDeliveries(op, { repositories, memory, startedAt }, signal);
+}
+
+/** Not a part of a preview's own work, which may be a setup that fills the disk for an hour. */
+async function limitDatabases(
+  op: Pick<Operator, 'databases' | 'log'>,
+  records: readonly PreviewRecord[],
+): Promise<void> {
+  for (const record of records) {
+    const maxBytes = databaseMaxBytes(record);
+    if (record.database === null || maxBytes === null) continue;
+    const { name } = record.database;
+    try {
+      const bytes = await op.databases.limitSize(name, maxBytes);
+      if (bytes !== null && bytes > maxBytes)
+        op.log.warn({ database: name, bytes, maxBytes }, 'a database holds more than it may; nobody can connect to it');
+    } catch (error) {
+      op.log.warn(
+        { database: name, code: operatorErrorFrom(error).code, err: error },
+        'the size of a database could not be limited; the next sweep tries again',
+      );
+    }
+  }
 }
 
 async function requestOpenPulls(

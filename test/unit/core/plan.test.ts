@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { explainPlan, planFor, rollbackInstance, type ObservedWorld } from '../../../webhook/core/plan.ts';
+import type { DatabaseName } from '../../../webhook/core/names.ts';
 import type { Desired } from '../../../webhook/core/policy.ts';
 import type { PreviewRecord } from '../../../webhook/core/preview.ts';
 import { aFailure, ago, aLiveInstance, aManifest, anInstance, aPreview, commit, NOW } from '../../support/a-preview.ts';
@@ -53,6 +54,19 @@ test('a new pull request: every step, those that do not need each other side by 
 test('live at the wanted commit: nothing to do', () => {
   const record = aPreview({ instances: [aLiveInstance(1, A)], answering: aLiveInstance(1, A).name });
   assert.deepEqual(stepsOf(present(), record), []);
+});
+
+test('live with a database that is closed or gone: it is looked after last, and what answers goes on', () => {
+  const old = aLiveInstance(1, B, { retiredAt: ago(100) });
+  const live = aLiveInstance(2, A, { manifest: aManifest({ database: 'host' }) });
+  const database = { name: 'preview_shop_42' as DatabaseName, password: 'x' };
+  const record = aPreview({ instances: [old, live], answering: live.name, database });
+  const instances = new Map([old, live].map(({ name }) => [name, { running: true }]));
+  assert.deepEqual(stepsOf(present(), record, worldOf(record, { instances })), [['retire p1']]);
+  assert.deepEqual(stepsOf(present(), record, worldOf(record, { instances, hasDatabase: false })), [
+    ['retire p1'],
+    ['ensure-database p2'],
+  ]);
 });
 
 test('killed anywhere in a bring-up: it goes on with what is missing', () => {

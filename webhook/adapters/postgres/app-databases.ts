@@ -63,6 +63,13 @@ function appDatabases(pool: Pool, mark: string, options: AppDatabasesOptions): A
         throw databaseError(`The database ${database.name} could not be made ready.`, error);
       }
     },
+    async limitSize(name, maxBytes) {
+      try {
+        return await limitSize(pool, mark, { name, maxBytes });
+      } catch (error) {
+        throw databaseError(`The size of the database ${name} could not be limited.`, error);
+      }
+    },
     async remove(name) {
       try {
         await remove(pool, mark, name);
@@ -74,7 +81,7 @@ function appDatabases(pool: Pool, mark: string, options: AppDatabasesOptions): A
       const rows = await rowsOf(
         pool,
         `select from pg_roles join pg_database on datname = rolname and datallowconn
-         where rolname = $1 and shobj_description(pg_roles.oid, 'pg_authid') = $2`,
+         where rolname = $1 and shobj_description(pg_roles.oid, 'pg_authid') = $2 and rolconnlimit <> 0`,
         [name, mark],
       );
       return rows.length > 0;
@@ -152,9 +159,8 @@ async function ensureRole(pool: Pool, mark: string, { name, password }: PreviewD
       // Who makes a role is not thereby its member (15), or may not act for it (16 on), and could not give it a database.
       await client.query(`grant ${role} to current_user`);
     } else if (found.mark === mark) {
-      await client.query(
-        `alter role ${role} login connection limit ${APP_DATABASE_CONNECTIONS_MAX} password ${verifier}`,
-      );
+      // Not the connection limit: a database that was closed for its size stays closed until limitSize finds that it fits.
+      await client.query(`alter role ${role} login password ${verifier}`);
     } else {
       throw new OperatorError('DATABASE_FAILED', `The server already has a role ${name} that is not ours.`);
     }
@@ -197,6 +203,33 @@ async function ensureDatabase(pool: Pool, name: DatabaseName): Promise<void> {
     );
   await rowsOf(pool, `revoke all on database ${database} from public`);
   await rowsOf(pool, `alter database ${database} allow_connections true`);
+}
+
+/**
+ * The limit that closes is the role's, which only we can lift. A limit of the database, or a session that may only read by default, the tenant
+ * lifts itself: it owns the one and may set the other.
+ */
+async function limitSize(
+  pool: Pool,
+  mark: string,
+  { name, maxBytes }: { name: DatabaseName; maxBytes: number },
+): Promise<number | null> {
+  const [found] = await rowsOf<{ bytes: number; connections: number }>(
+    pool,
+    `select pg_database_size(pg_database.oid) as bytes, rolconnlimit as connections
+     from pg_roles join pg_database on datname = rolname
+     where rolname = $1 and shobj_description(pg_roles.oid, 'pg_authid') = $2`,
+    [name, mark],
+  );
+  if (found === undefined) return null;
+  const isTooLarge = found.bytes > maxBytes;
+  const connections = isTooLarge ? 0 : APP_DATABASE_CONNECTIONS_MAX;
+  if (found.connections !== connections)
+    await rowsOf(pool, `alter role ${escapeIdentifier(name)} connection limit ${connections}`);
+  // Each time, and not only when it is closed: somebody may have been about to connect just then.
+  if (isTooLarge)
+    await rowsOf(pool, 'select pg_terminate_backend(pid) from pg_stat_activity where usename = $1', [name]);
+  return found.bytes;
 }
 
 /** Database first: the role carries the mark by which an unfinished removal is found again. */

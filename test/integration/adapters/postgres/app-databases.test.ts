@@ -97,12 +97,50 @@ suite('AppDatabases', () => {
     assert.deepEqual(await onServer(state.url, 'select from pg_database where datname = $1', [busy.name]), []);
   });
 
+  test('who holds more than it may is cut off and stays out, whatever it tries, until it fits again', async () => {
+    const MIB = 1024 * 1024;
+    const large = tenant(6);
+    assert.equal(await databases.limitSize(large.name, MIB), null);
+    await databases.ensure(large);
+    const client = new Client({ connectionString: urlOf(large) });
+    const ended = new Promise((resolve) => client.on('error', resolve));
+    await client.connect();
+    await client.query(`alter role ${large.name} set default_transaction_read_only = off`);
+    await client.query(`alter database ${large.name} connection limit 1000`);
+    const empty = await databases.limitSize(large.name, 64 * MIB);
+    assert.ok(empty !== null && empty > MIB && empty < 64 * MIB, `${empty} bytes`);
+    await client.query(
+      'create table filler as select repeat(md5(n::text), 40) as text from generate_series(1, 8000) n',
+    );
+
+    const bytes = await databases.limitSize(large.name, empty + 4 * MIB);
+    assert.ok(bytes !== null && bytes > empty + 8 * MIB, `${bytes} bytes`);
+    await ended;
+    assert.equal(await databases.has(large.name), false);
+    // A push ensures it again; that does not open it.
+    await databases.ensure(large);
+    for (const _ of [1, 2])
+      await assert.rejects(
+        as(urlOf(large), async () => undefined),
+        { code: '53300' },
+      );
+
+    assert.equal(await databases.limitSize(large.name, bytes), bytes);
+    assert.equal(await databases.has(large.name), true);
+    await as(urlOf(large), (again) => again.query('drop table filler'));
+    const rows = await onServer(state.url, 'select rolconnlimit from pg_roles where rolname = $1', [large.name]);
+    assert.deepEqual(rows, [{ rolconnlimit: APP_DATABASE_CONNECTIONS_MAX }]);
+    await databases.remove(large.name);
+    assert.equal(await databases.limitSize(large.name, MIB), null);
+  });
+
   test('what others named like ours is neither listed nor changed nor removed', async () => {
     const foreign = tenant(4);
     await onServer(state.url, `create role ${foreign.name}`);
     await onServer(state.url, `create database ${foreign.name}`);
     try {
       assert.deepEqual(await databases.list(), []);
+      assert.equal(await databases.limitSize(foreign.name, 1), null);
       await assert.rejects(databases.ensure(foreign), { code: 'DATABASE_FAILED', message: /not ours/ });
       await databases.remove(foreign.name);
       await onServer(state.url, `drop role ${foreign.name}`);
