@@ -72,7 +72,7 @@ export const ERROR_CODES = {
   CONFIG_REFUSED: {
     summary: 'preview-config.nix asks for something that we do not evaluate or build, or it is not valid Nix.',
     retry: 'on-new-input',
-    hint: 'The message names the class of what was refused; this section says what each means.',
+    hint: 'The message names the class of what was refused; docs/reference/errors.md says what to do about each.',
   },
   EVAL_TIMEOUT: {
     summary: 'The evaluation of preview-config.nix did not end in its time.',
@@ -87,7 +87,7 @@ export const ERROR_CODES = {
   META_INVALID: {
     summary: 'system.build.previewMeta of preview-config.nix does not say what it should.',
     retry: 'on-new-input',
-    hint: 'Correct what the pointer names; docs/reference/app-manifest.md shows the fields.',
+    hint: 'Correct what the pointer names; docs/guides/add-your-app.md shows the fields.',
   },
   SECRET_NOT_ALLOWED: {
     summary: 'preview.toml asks for a secret that this repository has not been given.',

@@ -32,6 +32,7 @@ async function runInside({ api, args, options }: CommandContext, command: object
   const asked = { ...command, asRoot: options.root === true };
   try {
     for await (const line of api.follow<CommandLineView>(`${previewPath(args[0])}/commands`, asked)) {
+      // Typing fails when the operator goes away, which whoever reads here is told.
       if ('session' in line) void typed(api, line.session).catch(() => undefined);
       else if ('status' in line) return line.status as ExitStatus;
       else await printed(line);
