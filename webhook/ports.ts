@@ -2,16 +2,7 @@
  * The ports: everything the service needs of the outside world, in our own words. The reconciler, the jobs and the HTTP layer know
  * only these; adapters implement them; wiring.ts joins the two.
  *
- * Glossary (docs/glossary.md says more):
- *   pull request  what a preview follows; known by (repository id, number)
- *   preview       the running copy of an app for one pull request (or branch)
- *   revision      a commit, with the branch name it had
- *   instance      one preview at one revision: own slot, own files, own processes; never changed once up
- *   slot          number of an instance on its host; its addresses and names follow from it
- *   route         what answers for the host names of a preview
- *   system        a built closure that an instance runs in (runtimes that have such a thing)
- *   delivery      one webhook request of GitHub; a hint to look, nothing more
- *   sweep         a look at everything, in both directions
+ * The words are those of docs/glossary.md.
  *
  * Verbs: `observe` and `list` read and never change; `ensure` converges and may be repeated for ever; `remove` too, and absence
  * is success. All throw OperatorError, and every long one takes an AbortSignal and leaves nothing running when it fires.
