@@ -8,6 +8,13 @@ import { bringUpTestHost } from './test-host.ts';
 const directory = join(import.meta.dirname, 'inside');
 const only = process.env['BERTH_INSIDE'];
 
+/** BERTH_CYCLES and the like reach the tests inside. */
+const env = Object.fromEntries(
+  Object.entries(process.env).flatMap(([name, value]) =>
+    name.startsWith('BERTH_') && value !== undefined ? [[name, value]] : [],
+  ),
+);
+
 for (const name of readdirSync(directory)) {
   // `a-*.ts` and `an-*.ts` are what the tests share; `*.ts` beside them hold tests.
   if (/^an?-/.test(name) || !name.endsWith('.ts') || (only !== undefined && !name.includes(only))) continue;
@@ -15,6 +22,7 @@ for (const name of readdirSync(directory)) {
     await using host = await bringUpTestHost();
     const run = await host.run(['node', '--test', '--test-reporter=spec', join(directory, name)], {
       cwd: '/tmp',
+      env,
       reject: false,
     });
     process.stdout.write(`${run.stdout}\n`);

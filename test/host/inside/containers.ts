@@ -80,9 +80,11 @@ test('every process of a container is nobody on the host: mapped, no new privile
       assert.ok(Number(uid) >= base && Number(uid) < base + 65_536, `${what} has uid ${uid}`);
     assert.equal(field('NoNewPrivs'), '1', what);
     assert.equal(field('Seccomp'), '2', what);
-    // CAP_SYS_MODULE 16, CAP_SYS_RAWIO 17, CAP_SYS_TIME 25, CAP_MKNOD 27, CAP_NET_RAW 13, CAP_SYS_PTRACE 19 (linux/capability.h)
-    for (const bit of [13n, 16n, 17n, 19n, 25n, 27n])
-      assert.equal((BigInt(`0x${field('CapBnd')}`) >> bit) & 1n, 0n, `${what}: capability ${bit}`);
+    // linux/capability.h: 11 NET_BROADCAST, 13 NET_RAW, 16 SYS_MODULE, 17 SYS_RAWIO, 19 SYS_PTRACE, 20 SYS_PACCT, 25 SYS_TIME, 26 SYS_TTY_CONFIG, 27 MKNOD,
+    // 28 LEASE, 29 AUDIT_WRITE, 30 AUDIT_CONTROL, 34 SYSLOG, 36 BLOCK_SUSPEND, 37 AUDIT_READ, 38 PERFMON, 39 BPF
+    for (const bit of [11n, 13n, 16n, 17n, 19n, 20n, 25n, 26n, 27n, 28n, 29n, 30n, 34n, 36n, 37n, 38n, 39n])
+      for (const set of ['CapBnd', 'CapEff', 'CapPrm', 'CapInh', 'CapAmb'])
+        assert.equal((BigInt(`0x${field(set)}`) >> bit) & 1n, 0n, `${what}: capability ${bit} in ${set}`);
     assert.equal(readFileSync(`/proc/${pid}/uid_map`, 'utf8').trim().split(/\s+/).join(' '), `0 ${base} 65536`);
   }
   const inside = (...argv: string[]) =>
