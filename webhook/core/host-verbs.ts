@@ -145,12 +145,14 @@ export interface ContainerState {
   }[];
 }
 
+/** Which instance answers at a preview’s address, and on which ports. */
 export interface Answers {
   readonly address: string;
   readonly name: InstanceName;
   readonly ports: readonly number[];
 }
 
+/** What each verb comes to when it does not throw. */
 export interface HostResults {
   'list-containers': ContainerState[];
   'observe-container': ContainerState | null;

@@ -14,6 +14,7 @@ import type { HostSettings } from './settings.ts';
 /** A load answers as soon as the new configuration is in force, also while requests of the one before go on; beyond this Caddy is wedged. */
 const answerTimeoutMs = 60_000;
 
+/** What Caddy makes of the text, or why it refuses. Changes nothing. Throws RUNTIME_FAILED when Caddy does not answer. */
 export async function adaptCaddyfile(settings: HostSettings, text: string): Promise<HostResults['adapt-caddyfile']> {
   const answer = await post(settings, '/adapt', text);
   return answer.status === 200 ? { json: answer.text } : { refused: reasonIn(answer.text) };

@@ -182,6 +182,7 @@ export async function listContainers(
   );
 }
 
+/** What there is of the container; null when nothing is. One that was cut off while it was made counts as leftovers. */
 export async function observeContainer(settings: HostSettings, name: InstanceName): Promise<ContainerState | null> {
   const place = placeOf(settings, name);
   const [conf, root, profile] = await Promise.all([place.conf, place.root, place.profile].map(exists));

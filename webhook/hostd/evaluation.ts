@@ -1,6 +1,6 @@
 /**
  * Evaluates a preview-config.nix for its answer (core/preview-config.ts). The text is a stranger's program, so four walls stand around it, each of
- * which suffices for what it is there for: Nix's own pure and restricted mode without import from derivation and with no URI allowed; a user that
+ * which suffices for what it is there for: Nix's own pure and restricted mode without import from derivation and with no URI but the store's; a user that
  * exists for this one run; a network namespace with nothing in it and a file system without the host's data; and bounds of time and memory.
  * Its Nix store is a folder in memory that goes with it: what is evaluated reaches neither the host's store nor its daemon.
  */
@@ -15,6 +15,7 @@ import { whyNixIsTooOld } from '../core/nix-version.ts';
 import { EVALUATION_FLAGS, isOutOfMemory, PREVIEW_CONFIG_FILE, refusalClassOf } from '../core/preview-config.ts';
 import { environment, must, run, type Argv, type Outcome } from './programs.ts';
 
+/** What is evaluated with what, and within which bounds. */
 export interface EvaluationSettings {
   /** A folder like server-config/guest. */
   readonly guest: string;
@@ -38,6 +39,7 @@ export async function evaluateConfig(
   const flake = join(workDirectory, id);
   const unit = `berth-evaluation-${id}.service`;
   // The unit itself holds the pipes: ending systemd-run alone would be waited for until the unit's own limit.
+  // It may not be there yet: below it is stopped once more.
   const stop = () => void run(['systemctl', 'stop', unit]).catch(() => undefined);
   signal.addEventListener('abort', stop);
   try {

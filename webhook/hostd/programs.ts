@@ -10,6 +10,7 @@ const outputMaxBytes = 1024 * 1024;
 
 export type Argv = readonly [program: string, ...words: string[]];
 
+/** How a program ended; of each stream the last mebibyte. */
 export interface Outcome {
   readonly status: number;
   readonly stdout: string;
@@ -30,11 +31,13 @@ export const environment = {
   NIX_REMOTE: 'daemon',
 };
 
+/** Starts a program in a group of its own, which whoever starts it has to end. The host’s environment and ours stay out. */
 export function start(argv: Argv, options: SpawnOptions = {}): ChildProcess {
   const [program, ...words] = argv;
   return spawn(program, words, { env: environment, detached: true, stdio: ['ignore', 'pipe', 'pipe'], ...options });
 }
 
+/** Sends the signal to the program and all that it started. One that has ended is no error. */
 export function endGroup(child: ChildProcess, signal: NodeJS.Signals = 'SIGKILL'): void {
   try {
     if (child.pid !== undefined) process.kill(-child.pid, signal);

@@ -131,6 +131,7 @@ function slugOf(request: FastifyRequest): string {
   return parsed(slugParameter, request.params, 'the path').slug;
 }
 
+/** The preview that the path names. Throws BAD_REQUEST, PREVIEW_NOT_FOUND. */
 export function named(op: Pick<Operator, 'store'>, request: FastifyRequest): Promise<PreviewRecord> {
   return previewNamed(op, slugOf(request));
 }

@@ -20,6 +20,7 @@ const sessionParameter = z.strictObject({ session: z.uuid() });
 /** Chunks of output that wait for a slow reader before the command has to. */
 const WAITING_CHUNKS_MAX = 16;
 
+/** The two requests of a command: one that runs it and answers with its output, and one for each piece of its input. */
 export function commandRoutes(app: FastifyInstance, op: Operator): void {
   const inputs = new Map<string, PassThrough>();
 

@@ -31,6 +31,7 @@ export interface MetricsSources {
 /** Our own part of an acknowledgement is about a millisecond; GitHub gives up after ten seconds. */
 const ANSWER_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10];
 
+/** A registry of its own: two in one process count apart. */
 export function createMetrics(sources: MetricsSources): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -100,6 +101,7 @@ async function countPhases(store: Pick<PreviewStore, 'list'>): Promise<Counts> {
   return counts;
 }
 
+/** GET /metrics, for a server that has other routes too. */
 export async function metricsRoute(app: FastifyInstance, options: { metrics: Metrics }): Promise<void> {
   app.get('/metrics', async (_request, reply) =>
     reply.type(options.metrics.contentType).send(await options.metrics.text()),

@@ -33,6 +33,7 @@ export interface BringUp {
   readonly signal: AbortSignal;
 }
 
+/** The preview has its slug: the first candidate that nobody else has. Throws SLUG_UNAVAILABLE. */
 export async function claimNames(op: Pick<Operator, 'store'>, work: BringUp): Promise<StepResult> {
   await op.store.claimSlug(work.lock, slugCandidates(work.record.repository, work.record.key));
   return DONE;
@@ -45,11 +46,13 @@ export async function openRoute(op: Pick<Operator, 'routes'>, work: BringUp): Pr
   return DONE;
 }
 
+/** The commit is in the host’s mirror of its repository; nothing of it has been run. */
 export async function fetchSource(op: Pick<Operator, 'sources'>, work: BringUp): Promise<StepResult> {
   await op.sources.ensure(sourceOf(work), work.signal);
   return DONE;
 }
 
+/** A record with a slot of its own; nothing on the host yet. Throws SLOTS_EXHAUSTED. */
 export async function createInstance(op: Pick<Operator, 'store'>, work: BringUp): Promise<StepResult> {
   await op.store.createInstance(work.lock, work.revision);
   return DONE;
@@ -106,6 +109,7 @@ function parsedJson(text: string): unknown {
   }
 }
 
+/** The tree and a repository to clone lie where the runtime wants them. */
 export async function placeSource(
   op: Pick<Operator, 'store' | 'runtime' | 'sources' | 'clock'>,
   work: BringUp,
@@ -146,12 +150,14 @@ export async function ensureDatabase(
   return DONE;
 }
 
+/** The system that the manifest asks for is built, where the runtime has such a thing. Throws BUILD_FAILED and what a refused preview-config.nix throws. */
 export async function buildSystem(op: Pick<Operator, 'store' | 'runtime'>, work: BringUp): Promise<StepResult> {
   const system = await op.runtime.buildSystem(manifestIn(work), work.signal);
   if (system !== null) await op.store.saveInstance(work.lock, instanceOf(work).name, { system });
   return DONE;
 }
 
+/** The app’s setup has run to its end once. Throws SETUP_FAILED with its last lines. */
 export async function setUp(op: Operator, work: BringUp): Promise<StepResult> {
   if (manifestIn(work).setup !== undefined) await op.runtime.setUp(await specOf(op, work), work.signal);
   await op.store.saveInstance(work.lock, instanceOf(work).name, { setUpAt: op.clock.now() });

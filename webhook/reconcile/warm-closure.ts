@@ -6,6 +6,7 @@ import { refusalText } from '../core/report.ts';
 import type { Operator } from '../ports.ts';
 import { manifestOf } from './bring-up.ts';
 
+/** What was built, and of which commit. */
 export interface WarmClosure {
   readonly revision: Revision;
   /** Null where the runtime needs none. */

@@ -15,6 +15,7 @@ export async function putLookup(directory: string, label: HostLabel, name: strin
   if (before !== name) await rename(join(folder, before), join(folder, name));
 }
 
+/** From now on Caddy finds nothing for the host. Absence is success. */
 export async function removeLookup(directory: string, label: HostLabel): Promise<void> {
   await rm(join(directory, label), { recursive: true, force: true });
 }

@@ -70,10 +70,12 @@ function commentIn(text: string): unknown {
 
 const pathOf = (directory: string, slug: Slug): string => join(directory, `${slug}${suffix}`);
 
+/** On the disk when it resolves. `file` has passed checkedRouteFile. */
 export async function saveRouteFile(settings: SiteSettings, file: RouteFile): Promise<void> {
   await replaceFile(pathOf(settings.directory, file.slug), routeFileText(settings, file));
 }
 
+/** Absence is success. */
 export async function removeRouteFile(directory: string, slug: Slug): Promise<void> {
   await rm(pathOf(directory, slug), { force: true });
 }
@@ -94,6 +96,7 @@ export async function readSite(settings: SiteSettings): Promise<Kind[] | null> {
   return parsed.success && siteText(settings, parsed.data) === text ? parsed.data : null;
 }
 
+/** On the disk when it resolves, in an order that depends on the kinds alone: the same kinds are the same text. */
 export async function saveSite(settings: SiteSettings, kinds: readonly Kind[]): Promise<void> {
   const sorted = kinds.toSorted((a, b) => (kindName(a) < kindName(b) ? -1 : 1));
   await replaceFile(join(settings.directory, siteFile), siteText(settings, sorted));

@@ -18,6 +18,7 @@ interface Tools {
 
 type Kinds = ReadonlyMap<string, Kind>;
 
+/** What Caddy knows, as far as we know. One for each folder of routes: nobody else may load. */
 export class SiteInForce {
   readonly #tools: Tools;
   readonly #load: () => Promise<void>;

@@ -52,10 +52,12 @@ export const STATUS_UPSTREAM = 'unix//run/caddy/status.sock';
 const BUCKET_LENGTH = 1;
 const KIND_LENGTH = 16;
 
+/** The host name of a label, without a port. */
 export function hostOf(settings: Pick<SiteSettings, 'domain'>, label: HostLabel): string {
   return `${label}.${settings.domain}`;
 }
 
+/** Where Caddy looks hosts up (lookups.ts). */
 export function lookupDirectory(settings: Pick<SiteSettings, 'directory'>): string {
   return join(settings.directory, 'hosts');
 }

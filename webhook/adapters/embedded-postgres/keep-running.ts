@@ -8,6 +8,7 @@ const LOOK_EVERY_MS = 500;
 const RETRY_FIRST_MS = 500;
 const RETRY_MAX_MS = 30_000;
 
+/** What is looked at, and how it is started. */
 export interface WatchedServer {
   isRunning(): Promise<boolean>;
   /** Throws when it does not come up. */

@@ -7,6 +7,7 @@ import { INTAKE_TIMEOUT_MS, openIntake } from './intake.ts';
 /** Whose connection that is where the web is a process of its own. */
 export const WEB_ROLE = 'berth_web';
 
+/** All that a process needs which takes deliveries. */
 export interface IntakeState {
   readonly intake: Intake;
   /** Whether PostgreSQL takes deliveries. Never throws. */

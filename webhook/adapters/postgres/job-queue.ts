@@ -18,6 +18,7 @@ export async function askForJob(pool: Pool, job: { task: TaskName; key: string; 
   ]);
 }
 
+/** Asks for jobs; who works them off is a JobWorker’s business, in this process or another. */
 export function jobQueue(pool: Pool): JobQueue {
   const at = (runAt: Date | undefined) => (runAt === undefined ? {} : { runAt });
   return {

@@ -196,8 +196,12 @@ async function startExtra(working: Working, life: Life, tasks: TaskList): Promis
   const runner = await startRunner(working, { life, poolIds, tasks, concurrency: 1 });
   return {
     async stop() {
-      await runner.stop();
-      for (const poolId of poolIds) await life.releaseWorkerPool(poolId);
+      try {
+        await runner.stop();
+      } finally {
+        // Also one that broke by itself: a job that it still has is then taken for lost, and done by another.
+        for (const poolId of poolIds) await life.releaseWorkerPool(poolId);
+      }
     },
   };
 }

@@ -24,6 +24,7 @@ export interface SlowJobs {
   end(): Promise<void>;
 }
 
+/** Starts workers when jobs take long, and stops as many when these end. A worker that cannot be started is logged, and done without. */
 export function slowJobs({ max, patienceMs, start, log }: SlowJobsOptions): SlowJobs {
   let slow = 0;
   let hasEnded = false;

@@ -31,6 +31,7 @@ interface Tools {
   readonly hostd: HostDaemon;
 }
 
+/** Keeps closures and answers in `settings.roots`, so that they outlive us. */
 export function closuresIn(settings: ClosureSettings, { shell, hostd }: Tools): Closures {
   const once = sharedWork();
   const evaluate = (config: string, signal: AbortSignal): Promise<Evaluation> =>

@@ -17,6 +17,7 @@ export interface IdleSupervisor {
   readonly words: Readable;
 }
 
+/** Gives supervisors away, each once. */
 export interface SupervisorStarter {
   /** Starts one that `next` will give, unless there is one already. */
   startAhead(): void;
@@ -35,6 +36,7 @@ export interface SupervisorOptions {
   readonly errors: string;
 }
 
+/** Nothing is started yet. `options.errors` is made when it is not there, and grows by what Node says when a supervisor cannot run. */
 export function supervisorStarter(options: SupervisorOptions): SupervisorStarter {
   let ahead: IdleSupervisor | null = null;
   return {
