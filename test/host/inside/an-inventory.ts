@@ -26,7 +26,7 @@ const pathsBelow = (directories: readonly string[], without: readonly string[] =
 
 /**
  * The host as it is now. Left out, because they are not a preview's: PostgreSQL's processes (the operator's pool opens and closes connections; those of
- * tenants are a class of their own), the copies of repositories, and what a journal holds.
+ * tenants are a class of their own), the copies of repositories, node's compile cache, and what a journal holds.
  */
 export function inventory(): Inventory {
   const hostdPid = host('systemctl', 'show', 'berth-hostd', '--property=MainPID', '--value');

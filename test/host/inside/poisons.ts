@@ -19,7 +19,9 @@ function verdictOn(pull: FakePullRequest): string {
   return pull.statuses.findLast(({ sha }) => sha === pull.head)?.state ?? 'pending';
 }
 
-test('one healthy preview beside every kind of poison: none of its requests fails, and its updates succeed', async (t) => {
+const isRemoved = (pull: FakePullRequest) => pull.comments.at(-1)?.body.includes('**Preview** removed') === true;
+
+test('one healthy preview beside every kind of poison: none of its requests fails, its updates succeed, and another comes and goes', async (t) => {
   const github = await anOperator(t);
   const repository = await github.addRepository('acme/shop', shopAt('0'));
   await repository.commit('feature', shopAt('1'), 'One');
@@ -35,15 +37,12 @@ test('one healthy preview beside every kind of poison: none of its requests fail
     verdicts[verdict] = (verdicts[verdict] ?? 0) + 1;
     if (process.env['BERTH_SHOW'] !== undefined) console.log(`${verdict}: ${name}`);
     await pull.close();
-    await eventually(
-      () => pull.comments.length === 0 || pull.comments.at(-1)?.body.includes('**Preview** removed') === true,
-      `${name} is removed`,
-    );
+    await eventually(() => pull.comments.length === 0 || isRemoved(pull), `${name} is removed`);
   };
 
   const stopProbes = await startProbes(shop);
   let taken = 0;
-  let updates = 0;
+  let rounds = 0;
   const takers = Promise.all(
     Array.from({ length: sideBySide }, async () => {
       while (taken < kinds.length) {
@@ -55,18 +54,25 @@ test('one healthy preview beside every kind of poison: none of its requests fail
     }),
   );
   try {
-    // Updates among them, and one when all are through.
+    // Updates among them, and one when all are through; and another healthy one, opened and closed each time.
+    await repository.commit('beside', shopAt('beside'), 'Beside');
+    const beside = await repository.openPullRequest({ head: 'beside' });
     for (let version = 2; taken < kinds.length; version += 1) {
       await neighbour.push(shopAt(String(version)));
       await shows(shop, `version ${version}`);
-      updates += 1;
+      await shows(`shop-${beside.number}.preview.test`, 'version beside');
+      await beside.close();
+      await eventually(() => isRemoved(beside), 'the one beside is removed');
+      await beside.reopen();
+      rounds += 1;
     }
+    await beside.close();
     await takers;
   } finally {
     await takers.catch(() => undefined);
     const probes = await stopProbes();
     console.log(
-      `poisons: ${JSON.stringify({ kinds: taken, requests: probes.asked, failed: probes.failed, updates, ...verdicts })}`,
+      `poisons: ${JSON.stringify({ kinds: taken, requests: probes.asked, failed: probes.failed, rounds, ...verdicts })}`,
     );
     assert.equal(probes.failed, 0, `${probes.failed} of ${probes.asked} requests failed`);
   }
