@@ -45,9 +45,9 @@ type Sweeping = Pick<
 >;
 
 /**
- * Closes databases that grew too large. Asks for a look at every preview, its comment and every open pull request, removes orphans that were seen for a full observation interval,
- * and asks for missed deliveries. One repository or thing that fails is logged and does not stop the rest. Never removes anything because
- * GitHub did not know it.
+ * Closes databases that grew too large. Asks for a look at every preview, its comment and every open pull request, removes orphans that were seen for
+ * a full observation interval, and asks for missed deliveries. One repository or thing that fails is logged and does not stop the rest. Never
+ * removes anything because GitHub did not know it.
  */
 export async function sweep(op: Sweeping, memory: SweepMemory, signal: AbortSignal): Promise<void> {
   const startedAt = op.clock.now();

@@ -13,7 +13,10 @@ export interface WarmClosure {
   readonly system: string | null;
 }
 
-/** Only for code that may run here: what a stranger's commit describes is not built either. Throws REPOSITORY_NOT_ALLOWED, NO_SUCH_BRANCH, and what a bring-up throws. */
+/**
+ * Only for code that may run here: what a stranger's commit describes is not built either. Throws REPOSITORY_NOT_ALLOWED, NO_SUCH_BRANCH, and what a
+ * bring-up throws.
+ */
 export async function warmClosure(
   op: Pick<Operator, 'policy' | 'pullRequests' | 'sources' | 'runtime'>,
   asked: { key: PreviewKey; repository: RepositoryName },

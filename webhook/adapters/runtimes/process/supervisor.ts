@@ -3,8 +3,9 @@
  * found again through its claim file. Its services cannot outlive it: each sandbox dies with its parent, and without sandboxes the next operator
  * finds what is left by its marker.
  *
- * It is told which instance by one line on its input, the path of a run.json: so it can be started before there is one. It says `running`, `taken` or `failed: …` on descriptor 3, once, and ends on SIGTERM. Light on purpose, because there is one for each
- * instance: Node's own modules and four small files.
+ * It is told which instance by one line on its input, the path of a run.json: so it can be started before there is one. It says `running`, `taken` or
+ * `failed: …` on descriptor 3, once, and ends on SIGTERM. Light on purpose, because there is one for each instance: Node's own modules and a few
+ * small files.
  */
 import { closeSync, linkSync, readFileSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { setPriority } from 'node:os';
