@@ -9,6 +9,7 @@ import {
   extraHostLabel,
   hostLabelOf,
   slugCandidates,
+  type DatabaseName,
   type HostLabel,
   type Slug,
 } from '../core/names.ts';
@@ -140,14 +141,29 @@ export async function ensureDatabase(
   };
   if (work.record.database === null) await op.store.saveDatabase(work.lock, database);
   await op.databases.ensure(database);
+  await limitDatabase(op, work, database.name);
+  return DONE;
+}
+
+/** Throws DATABASE_TOO_LARGE; then the database is closed. */
+async function limitDatabase(op: Pick<Operator, 'databases'>, work: BringUp, name: DatabaseName): Promise<void> {
   const maxBytes = databaseMaxBytes(work.record);
-  const bytes = maxBytes === null ? null : await op.databases.limitSize(database.name, maxBytes);
+  const bytes = maxBytes === null ? null : await op.databases.limitSize(name, maxBytes);
   if (maxBytes !== null && bytes !== null && bytes > maxBytes)
     throw new OperatorError(
       'DATABASE_TOO_LARGE',
       `The database holds ${Math.ceil(bytes / MIB)} MiB and may hold ${maxBytes / MIB}; nobody can connect to it.`,
     );
-  return DONE;
+}
+
+/** Why the app failed, where that may be that the sweep closed its database meanwhile: then it is said, and tried again when it fits. */
+async function causeOf(op: Pick<Operator, 'databases'>, work: BringUp, error: unknown): Promise<unknown> {
+  const { database } = work.record;
+  if (work.signal.aborted || database === null || manifestIn(work).database !== 'host') return error;
+  return limitDatabase(op, work, database.name).then(
+    () => error,
+    (closed: unknown) => (closed instanceof OperatorError && closed.code === 'DATABASE_TOO_LARGE' ? closed : error),
+  );
 }
 
 /** The system that the manifest asks for is built, where the runtime has such a thing. Throws BUILD_FAILED and what a refused preview-config.nix throws. */
@@ -159,7 +175,12 @@ export async function buildSystem(op: Pick<Operator, 'store' | 'runtime'>, work:
 
 /** The app’s setup has run to its end once. Throws SETUP_FAILED with its last lines. */
 export async function setUp(op: Operator, work: BringUp): Promise<StepResult> {
-  if (manifestIn(work).setup !== undefined) await op.runtime.setUp(await specOf(op, work), work.signal);
+  if (manifestIn(work).setup !== undefined) {
+    const spec = await specOf(op, work);
+    await op.runtime.setUp(spec, work.signal).catch(async (error: unknown) => {
+      throw await causeOf(op, work, error);
+    });
+  }
   await op.store.saveInstance(work.lock, instanceOf(work).name, { setUpAt: op.clock.now() });
   return DONE;
 }
@@ -175,7 +196,7 @@ export async function start(op: Operator, work: BringUp): Promise<StepResult> {
 const CRASHES = 2;
 
 export async function checkHealth(
-  op: Pick<Operator, 'store' | 'runtime' | 'routes' | 'health' | 'clock'>,
+  op: Pick<Operator, 'store' | 'runtime' | 'routes' | 'health' | 'databases' | 'clock'>,
   work: BringUp,
 ): Promise<StepResult> {
   const instance = instanceOf(work);
@@ -202,7 +223,7 @@ export async function checkHealth(
       work.signal,
     );
   } catch (error) {
-    throw await withLastLines(op, instance, error, work.signal);
+    throw await causeOf(op, work, await withLastLines(op, instance, error, work.signal));
   }
   await op.store.saveInstance(work.lock, instance.name, { healthyAt: op.clock.now(), upstreams });
   return DONE;
