@@ -133,7 +133,8 @@ async function forgetOldest(roots: string): Promise<void> {
     const kept = await Promise.all(
       names
         .filter((name) => pattern.test(name))
-        .map(async (name) => ({ name, usedAt: (await lstat(join(roots, name))).mtimeMs })),
+        // Another build may forget the same ones at this moment.
+        .map(async (name) => ({ name, usedAt: (await lstat(join(roots, name)).catch(() => null))?.mtimeMs ?? 0 })),
     );
     const oldest = kept.toSorted((a, b) => b.usedAt - a.usedAt).slice(keptMax);
     for (const { name } of oldest) await rm(join(roots, name), { force: true });
