@@ -17,13 +17,13 @@ import { addressesOf, type AddressPool, type SlotAddresses } from '../../../core
 import type { InstanceSpec, Log, ObservedInstance, Runtime, Shell } from '../../../ports.ts';
 import { refuseTakenPorts } from './free-ports.ts';
 import { hostPrograms, type HostPrograms } from './host-programs.ts';
-import { layoutOf } from './layout.ts';
+import { layoutOf, type InstanceLayout } from './layout.ts';
 import { readLogs } from './log-reader.ts';
 import { groupText, launchFor, passwdText, REPOSITORY_INSIDE, UID_INSIDE, type SandboxOptions } from './sandbox.ts';
 import { runCommand } from './command-run.ts';
 import { runSetup } from './setup-run.ts';
 import { endLeftovers, observeSupervised, startSupervised, stopSupervised } from './supervision.ts';
-import { supervisorStarter } from './supervisor-process.ts';
+import { supervisorStarter, type SupervisorStarter } from './supervisor-process.ts';
 
 /** As root each slot has a user of its own, above those of systemd-nspawn (1,879,048,191) and below 2³¹. */
 const FIRST_UID = 1_900_000_000;
@@ -68,6 +68,7 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
     errors: join(options.directory, '.supervisor-errors'),
   });
   const uidOf = (slot: number) => (isRoot ? FIRST_UID + slot : null);
+  const machine: Machine = { options, programs, supervisors, layout, uidOf };
   const starting = new Map<InstanceName, Promise<void>>();
 
   const observe = async (name: InstanceName): Promise<ObservedInstance | null> =>
@@ -76,26 +77,6 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
   const stop = async (name: InstanceName): Promise<void> => {
     await starting.get(name)?.catch(() => {});
     await stopSupervised(layout(name));
-  };
-
-  const start = async (spec: InstanceSpec, signal: AbortSignal): Promise<void> => {
-    const at = layout(spec.name);
-    const isRunning = async () => (await observe(spec.name))?.running === true;
-    if (await isRunning()) return;
-    await endLeftovers(at);
-    await refuseTakenPorts(upstreamsOf(options.pool, spec)).catch(async (error: unknown) => {
-      // Another operator of ours was faster: what answers is the app.
-      if (!(await isRunning())) throw error;
-    });
-    const sandbox = { programs, layout: at, uid: uidOf(spec.slot), limits: spec.manifest.limits };
-    await prepare(options.shell, { ...sandbox, environment: spec.environment }, signal);
-    const services = spec.manifest.services.map((service) => {
-      const environment = { ...spec.environment, ...placeOf(spec, service.name) };
-      return { name: service.name, launch: launchFor({ ...sandbox, environment }, service.command) };
-    });
-    const memoryMaxBytes = spec.manifest.limits.memoryMiB * MIB;
-    const run = { logs: at.logs, claim: at.claim, status: at.status, services, memoryMaxBytes };
-    await startSupervised(at, run, supervisors, signal);
   };
 
   return {
@@ -129,37 +110,12 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
       supervisors.startAhead();
       return at.root;
     },
-    setUp: async (spec, signal) => {
-      if (spec.manifest.setup === undefined) return;
-      const at = layout(spec.name);
-      await endLeftovers(at);
-      // What an unfinished earlier run left in its home must not change this one.
-      for (const path of [at.home, at.tmp]) {
-        await removeTree(options.shell, path);
-        await mkdir(path, { mode: 0o700 });
-      }
-      const { limits, setup } = spec.manifest;
-      const sandbox = { programs, layout: at, uid: uidOf(spec.slot), limits, environment: spec.environment };
-      await prepare(options.shell, sandbox, signal);
-      const memoryMaxBytes = limits.memoryMiB * MIB;
-      const timeoutMs = setup.timeoutSeconds * 1_000;
-      await writeFile(at.settingUp, '');
-      try {
-        await runSetup(launchFor(sandbox, setup.command), at.logs, { timeoutMs, memoryMaxBytes, signal });
-      } catch (error) {
-        // No start follows.
-        supervisors.standDown();
-        throw error;
-      } finally {
-        await rm(at.settingUp, { force: true });
-        await endLeftovers(at);
-      }
-    },
+    setUp: (spec, signal) => setUp(machine, spec, signal),
     start: (spec, signal) => {
       // Two calls at once are one start. Across operators the supervisor's claim sees to it.
       const under = starting.get(spec.name);
       if (under !== undefined) return under;
-      const started = start(spec, signal).finally(() => starting.delete(spec.name));
+      const started = start(machine, spec, signal).finally(() => starting.delete(spec.name));
       starting.set(spec.name, started);
       return started;
     },
@@ -179,6 +135,67 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
     },
     logs: (name, how) => readLogs(layout(name).logs, how),
   };
+}
+
+/** What starting and setting up need to know of where they are. */
+interface Machine {
+  readonly options: ProcessRuntimeOptions;
+  readonly programs: HostPrograms;
+  readonly supervisors: SupervisorStarter;
+  readonly layout: (name: InstanceName) => InstanceLayout;
+  /** Null where apps run as our own user. */
+  readonly uidOf: (slot: number) => number | null;
+}
+
+/** Runs the setup from the beginning, however often it was begun before. */
+async function setUp(machine: Machine, spec: InstanceSpec, signal: AbortSignal): Promise<void> {
+  const { options, programs, supervisors, layout, uidOf } = machine;
+  if (spec.manifest.setup === undefined) return;
+  const at = layout(spec.name);
+  await endLeftovers(at);
+  // What an unfinished earlier run left in its home must not change this one.
+  for (const path of [at.home, at.tmp]) {
+    await removeTree(options.shell, path);
+    await mkdir(path, { mode: 0o700 });
+  }
+  const { limits, setup } = spec.manifest;
+  const sandbox = { programs, layout: at, uid: uidOf(spec.slot), limits, environment: spec.environment };
+  await prepare(options.shell, sandbox, signal);
+  const memoryMaxBytes = limits.memoryMiB * MIB;
+  const timeoutMs = setup.timeoutSeconds * 1_000;
+  await writeFile(at.settingUp, '');
+  try {
+    await runSetup(launchFor(sandbox, setup.command), at.logs, { timeoutMs, memoryMaxBytes, signal });
+  } catch (error) {
+    // No start follows.
+    supervisors.standDown();
+    throw error;
+  } finally {
+    await rm(at.settingUp, { force: true });
+    await endLeftovers(at);
+  }
+}
+
+/** One that runs already is left alone. */
+async function start(machine: Machine, spec: InstanceSpec, signal: AbortSignal): Promise<void> {
+  const { options, programs, supervisors, layout, uidOf } = machine;
+  const at = layout(spec.name);
+  const isRunning = async () => (await isDirectory(at.root)) && observeSupervised(at).running;
+  if (await isRunning()) return;
+  await endLeftovers(at);
+  await refuseTakenPorts(upstreamsOf(options.pool, spec)).catch(async (error: unknown) => {
+    // Another operator of ours was faster: what answers is the app.
+    if (!(await isRunning())) throw error;
+  });
+  const sandbox = { programs, layout: at, uid: uidOf(spec.slot), limits: spec.manifest.limits };
+  await prepare(options.shell, { ...sandbox, environment: spec.environment }, signal);
+  const services = spec.manifest.services.map((service) => {
+    const environment = { ...spec.environment, ...placeOf(spec, service.name) };
+    return { name: service.name, launch: launchFor({ ...sandbox, environment }, service.command) };
+  });
+  const memoryMaxBytes = spec.manifest.limits.memoryMiB * MIB;
+  const run = { logs: at.logs, claim: at.claim, status: at.status, services, memoryMaxBytes };
+  await startSupervised(at, run, supervisors, signal);
 }
 
 function describe({ bubblewrap, whyNoBubblewrap }: HostPrograms, isRoot: boolean): string {
