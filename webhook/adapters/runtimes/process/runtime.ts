@@ -129,7 +129,7 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
     },
     stop,
     remove: async (name) => {
-      supervisors.standDown();
+      await supervisors.standDown();
       await stop(name);
       await removeTree(options.shell, layout(name).root);
     },
@@ -168,7 +168,7 @@ async function setUp(machine: Machine, spec: InstanceSpec, signal: AbortSignal):
     await runSetup(launchFor(sandbox, setup.command), at.logs, { timeoutMs, memoryMaxBytes, signal });
   } catch (error) {
     // No start follows.
-    supervisors.standDown();
+    await supervisors.standDown();
     throw error;
   } finally {
     await rm(at.settingUp, { force: true });

@@ -1,5 +1,6 @@
 /** Starts supervisors, one ahead of time: Node takes longer to start than most of what an update has to wait for. */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
@@ -23,8 +24,8 @@ export interface SupervisorStarter {
   startAhead(): void;
   /** One that nobody else has been given. */
   next(): IdleSupervisor;
-  /** Ends the one that was started ahead. */
-  standDown(): void;
+  /** Ends the one that was started ahead. It has gone when this resolves. */
+  standDown(): Promise<void>;
   /** The end of what Node itself said when supervisors could not run; empty otherwise. */
   lastErrors(): string;
 }
@@ -53,9 +54,13 @@ export function supervisorStarter(options: SupervisorOptions): SupervisorStarter
       ahead = null;
       return supervisor;
     },
-    standDown() {
-      ahead?.child.kill('SIGTERM');
+    async standDown() {
+      const child = ahead?.child;
       ahead = null;
+      if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+      child.ref();
+      child.kill('SIGKILL');
+      await once(child, 'exit');
     },
     lastErrors: () => readFileSync(options.errors, 'utf8').slice(-ERRORS_SHOWN),
   };
