@@ -66,6 +66,8 @@ const folders = [
   '/var/lib/nixos-containers',
   '/nix/var/nix/profiles/per-container',
   '/nix/var/nix/gcroots/per-container',
+  // Nix makes it at its first root; every NixOS host has it long before.
+  '/nix/var/nix/gcroots/auto',
   '/etc/caddy/previews',
   '/etc/berth',
 ];
