@@ -49,6 +49,7 @@ export class FakeRepository {
   git: BareRepository;
   readonly #world: FakeWorld;
   readonly #branches = new Map<string, string>();
+  #lastNumber = 0;
 
   private constructor(
     world: FakeWorld,
@@ -142,9 +143,10 @@ export class FakeRepository {
     return this.pulls.find((pull) => pull.number === number);
   }
 
-  /** The next number; GitHub counts issues and pull requests together. */
+  /** A number that nobody else has been given; GitHub counts issues and pull requests together. */
   nextNumber(): number {
-    return this.pulls.reduce((max, pull) => Math.max(max, pull.number), 0) + 1;
+    this.#lastNumber += 1;
+    return this.#lastNumber;
   }
 
   /** A new name, or a new owner. The old name keeps working, for the API by a redirect. */
