@@ -73,7 +73,7 @@ export interface Reports {
   /**
    * Makes comment and commit status say this. Creates at most one comment per pull request, also when an earlier try was cut off
    * before its id was stored, and none unless the report says `mayCreate`. What was written last is believed to be there still, unless a
-   * look was asked for since the last one. Returns what is to be stored. Throws the GITHUB_* errors.
+   * look is due (`isLookDue`). Returns what is to be stored. Throws the GITHUB_* errors.
    */
   ensure(before: ReportRecord, report: Report, signal: AbortSignal): Promise<ReportRecord>;
 }

@@ -2,7 +2,7 @@
 import { OperatorError } from '../../webhook/core/errors.ts';
 import type { Policy } from '../../webhook/core/policy.ts';
 import { ownerOf } from '../../webhook/core/pull-request.ts';
-import { commentHashOf, statusHashOf } from '../../webhook/core/report.ts';
+import { commentHashOf, isLookDue, statusHashOf } from '../../webhook/core/report.ts';
 import type { Log, Operator, PullRequests, Reports } from '../../webhook/ports.ts';
 import type { SimulatedProcess } from './faults.ts';
 import type { Shared } from './shared-world.ts';
@@ -86,9 +86,8 @@ function reports({ github, faults }: Shared, process: SimulatedProcess): Reports
         if (pull === undefined) throw new OperatorError('GITHUB_UNREACHABLE', 'No such pull request.');
         // As the real adapter: by id, or else a comment of ours that a cut-off try left behind.
         const known = pull.comments.find((comment) => comment.id === commentId) ?? pull.comments[0];
-        const { lookAskedAt, lookedAt } = before;
-        const isLookWanted = lookAskedAt !== null && (lookedAt === null || lookedAt < lookAskedAt);
-        const isBelieved = commentId !== null && before.commentHash === commentHashOf(report) && !isLookWanted;
+        const isSaid = commentId !== null && before.commentHash === commentHashOf(report);
+        const isBelieved = isSaid && !isLookDue(before, report);
         if (known === undefined && !report.mayCreate) return before;
         if (known === undefined && !isBelieved) commentId = github.createComment(repository, number, report.comment);
         if (known !== undefined && !isBelieved) {

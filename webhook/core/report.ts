@@ -9,6 +9,8 @@ export interface Report {
   readonly comment: string;
   /** Whether a comment may be made. What is no more is only said where something was said before. */
   readonly mayCreate: boolean;
+  /** Whether this is the last word on a preview that is no more: no sweep looks at the comment after it. */
+  readonly isLastWord: boolean;
   /** The status goes to this commit; null when there is none to speak about. */
   readonly status: {
     readonly sha: Sha;
@@ -48,6 +50,14 @@ function hashOf(text: string): string {
 }
 
 /**
+ * Whether the comment itself must be read before it is believed to say what was written last: a look was asked for since the last one, or
+ * nobody will ask for one any more.
+ */
+export function isLookDue({ lookAskedAt, lookedAt }: ReportRecord, report: Report): boolean {
+  return report.isLastWord || (lookAskedAt !== null && (lookedAt === null || lookedAt < lookAskedAt));
+}
+
+/**
  * What can be said to be told while `report` is being told: what is about to be replaced is not known any more, for the try may be cut off
  * before or after GitHub took it.
  */
@@ -63,7 +73,12 @@ export function whileTelling(before: ReportRecord, report: Report): ReportRecord
 }
 
 /** The report of a preview that is no more. */
-export const GONE_REPORT: Report = { comment: '**Preview** removed.', mayCreate: false, status: null };
+export const GONE_REPORT: Report = {
+  comment: '**Preview** removed.',
+  mayCreate: false,
+  isLastWord: true,
+  status: null,
+};
 
 const STEP_TEXT: Readonly<Record<StepName, string>> = {
   look: 'reading the pull request',
@@ -136,6 +151,7 @@ export function reportFrom(record: PreviewRecord, urls: readonly string[]): Repo
     comment: [`**Preview** ${headline(phase, url)}`, ...bodyOf(record, phase, urls)].join('\n\n'),
     // Before we know that it is open, and once it is not, there is nothing to begin a conversation with.
     mayCreate: record.wanted !== null && phase.name !== 'removing',
+    isLastWord: false,
     status,
   };
 }

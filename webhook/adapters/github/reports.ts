@@ -7,7 +7,7 @@ import { createHmac } from 'node:crypto';
 import { z } from 'zod';
 import { OperatorError } from '../../core/errors.ts';
 import { keyText, type PreviewKey } from '../../core/pull-request.ts';
-import { commentHashOf, statusHashOf, type Report, type ReportRecord } from '../../core/report.ts';
+import { commentHashOf, isLookDue, statusHashOf, type Report, type ReportRecord } from '../../core/report.ts';
 import type { Log, Reports } from '../../ports.ts';
 import type { GitHubClient } from './github-client.ts';
 import { orNullWhenMissing, refusalStatusOf } from './github-errors.ts';
@@ -60,12 +60,14 @@ interface Context {
 type CommentRecord = Pick<ReportRecord, 'commentId' | 'commentHash'>;
 
 async function ensureComment(context: Context, report: Report): Promise<CommentRecord> {
-  const { commentId, commentHash } = context.before;
+  const { before } = context;
+  const { commentId } = before;
   const hash = commentHashOf(report);
-  const marker = markerOf(context.settings.markerSecret, context.before.key);
+  const marker = markerOf(context.settings.markerSecret, before.key);
   const body = `${bounded(report.comment)}\n\n${marker}`;
-  if (commentId !== null && commentHash === hash && (await isIntact(context, commentId, body))) {
-    return { commentId, commentHash };
+  const isSaid = commentId !== null && before.commentHash === hash;
+  if (isSaid && (!isLookDue(before, report) || (await isIntact(context, commentId, body)))) {
+    return { commentId, commentHash: hash };
   }
   if (commentId !== null && (await editComment(context, commentId, body))) return { commentId, commentHash: hash };
   // Never made, or somebody deleted it.
@@ -76,10 +78,8 @@ async function ensureComment(context: Context, report: Report): Promise<CommentR
   return { commentId: report.mayCreate ? await createComment(context, body) : null, commentHash: hash };
 }
 
-/** Whether the comment still says this. GitHub is only asked when a look was asked for. */
+/** Whether the comment still says this. */
 async function isIntact({ client, before, signal }: Context, commentId: number, body: string): Promise<boolean> {
-  const { lookAskedAt, lookedAt } = before;
-  if (lookAskedAt === null || (lookedAt !== null && lookedAt >= lookAskedAt)) return true;
   const comment = await orNullWhenMissing(
     client.call({
       doing: `reading our comment in ${before.repository}`,

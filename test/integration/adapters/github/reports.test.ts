@@ -49,7 +49,7 @@ async function withScene(story: (scene: Scene) => Promise<void>): Promise<void> 
     };
     const tell: Scene['tell'] = (before, comment, state = 'pending') => {
       const status = { sha: parseSha(pull.head) as Sha, state, description: 'as it is', url: null };
-      const report: Report = { comment, mayCreate: true, status };
+      const report: Report = { comment, mayCreate: true, isLastWord: false, status };
       return reports.ensure(before, report, AbortSignal.timeout(20_000));
     };
     const tellGone: Scene['tellGone'] = (before) => reports.ensure(before, GONE_REPORT, AbortSignal.timeout(20_000));
@@ -133,6 +133,18 @@ suite('the comment', () => {
       await tellGone(nothing);
       assert.deepEqual(textOf(pull), [GONE_REPORT.comment]);
       assert.equal(github.count('issues/create-comment'), 1);
+    }));
+
+  test('is the last word once its preview is gone: read before it is believed, for nobody looks later', () =>
+    withScene(async ({ github, pull, nothing, tell, tellGone }) => {
+      const gone = await tellGone(await tell(nothing, 'starting'));
+      await tellGone(gone);
+      assert.equal(github.count('issues/get-comment'), 1);
+      assert.equal(github.count('issues/update-comment'), 1);
+      const [comment] = pull.base.comments;
+      if (comment !== undefined) comment.body = 'Somebody wrote something else here.';
+      await tellGone(gone);
+      assert.deepEqual(textOf(pull), [GONE_REPORT.comment]);
     }));
 
   test('follows the repository to its new name', () =>
