@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- <name> [--json]` measures one thing and prints it; `npm run bench` lists what there is. A benchmark is scripts/bench/<name>.ts
- * and exports `run({ json })`. It compares within one run, and passes or fails nothing.
+ * `npm run bench -- <name> [--json]` measures one thing and prints it; `npm run bench` lists what there is. A benchmark is scripts/bench/<name>.ts,
+ * exports `run({ json })`, and has what it is made of in folders beside it. It compares within one run, and passes or fails nothing.
  */
 import { globSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -13,10 +13,8 @@ interface Benchmark {
 
 const folder = join(import.meta.dirname, 'bench');
 
-/** The modules that are benchmarks, not parts of one. */
 const names = globSync('*.ts', { cwd: folder })
   .map((file) => basename(file, '.ts'))
-  .filter((name) => name !== 'report' && name !== 'inside-a-host')
   .sort();
 
 const { values, positionals } = parseArgs({

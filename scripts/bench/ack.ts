@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { startTestServer } from '../../test/support/test-server.ts';
 import { measureLoad, signedDeliveries, type LoadResult } from './ack/load.ts';
-import { median, printMeasured, type BenchRow } from './report.ts';
+import { median, printMeasured, type BenchRow } from './parts/report.ts';
 
 const ROUNDS = 3;
 const CONNECTIONS = [1, 16, 64];

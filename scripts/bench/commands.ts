@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { median, printMeasured, type BenchRow } from './report.ts';
+import { median, printMeasured, type BenchRow } from './parts/report.ts';
 
 const ROUNDS = 21;
 const root = resolve(import.meta.dirname, '../..');

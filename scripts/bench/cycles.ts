@@ -2,8 +2,8 @@
  * 500 lives of previews on the real stack, and what they leave (promise R10): test/host/inside/nothing-left.ts at its full length. Needs root and, on a busy
  * machine, a quarter of an hour.
  */
-import { measuredInside } from './inside-a-host.ts';
-import { printMeasured } from './report.ts';
+import { measuredInside } from './parts/inside-a-host.ts';
+import { printMeasured } from './parts/report.ts';
 
 const CYCLES = 500;
 

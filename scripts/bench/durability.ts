@@ -12,7 +12,7 @@ import { crashAtEverySyscall } from '../../test/support/durability/crash-at-ever
 import { killUnderLoad } from '../../test/support/durability/kill-under-load.ts';
 import { straceMissing } from '../../test/support/durability/strace.ts';
 import { startTestServer } from '../../test/support/test-server.ts';
-import { median, printMeasured, type BenchRow } from './report.ts';
+import { median, printMeasured, type BenchRow } from './parts/report.ts';
 
 /** BERTH_BENCH_KILLS sets how often the operator is killed: some three seconds each. */
 const KILLS = Number(process.env['BERTH_BENCH_KILLS'] ?? 100);

@@ -14,7 +14,7 @@ import type { PreviewRoute } from '../../webhook/ports.ts';
 import { startSteadyLoad } from '../demo/steady-load.ts';
 import { aCaddy, type Caddy } from './gateway/caddy.ts';
 import type { Change } from './gateway/door.ts';
-import { median, printMeasured, type BenchRow } from './report.ts';
+import { median, printMeasured, type BenchRow } from './parts/report.ts';
 
 const ROUNDS = 5;
 const ROUND_SECONDS = 2;

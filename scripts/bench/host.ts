@@ -4,7 +4,7 @@
  */
 import { join, resolve } from 'node:path';
 import { bringUpTestHost } from '../../test/host/test-host.ts';
-import { printMeasured, type BenchRow } from './report.ts';
+import { printMeasured, type BenchRow } from './parts/report.ts';
 
 const ROUNDS = 5;
 

@@ -30,8 +30,8 @@ import type { Sha } from '../../webhook/core/pull-request.ts';
 import type { ShellCommand } from '../../webhook/ports.ts';
 import { APP_FILES } from '../demo/app-files.ts';
 import { get } from '../demo/steady-load.ts';
-import { printMeasured, type BenchRow } from './report.ts';
-import { medians, rowsOf, SETTLED_MS, type Times } from './steps.ts';
+import { printMeasured, type BenchRow } from './parts/report.ts';
+import { medians, rowsOf, SETTLED_MS, type Times } from './parts/steps.ts';
 
 const ROUNDS = 5;
 const STEP_TIMEOUT_MS = 60_000;
@@ -78,7 +78,6 @@ async function measure(): Promise<BenchRow[]> {
     const pull = await repository.openPullRequest({ head: 'feature' });
     const open = await partsOf(operator, database, pull);
     if (round === 0) console.error(`the first, with nothing cached: ${Math.round(performance.now() - began)} ms`);
-    // A push within the settling window would be waited out, which is not what is measured.
     await delay(SETTLED_MS);
     await pull.push({ 'message.txt': `round ${round}, again` });
     const update = await partsOf(operator, database, pull);

@@ -5,7 +5,7 @@
  */
 import { join, resolve } from 'node:path';
 import { bringUpTestHost } from '../../test/host/test-host.ts';
-import { printMeasured, type BenchRow } from './report.ts';
+import { printMeasured, type BenchRow } from './parts/report.ts';
 
 const ROUNDS = 40;
 /** BERTH_COUNTS=10,100 measures only these. */

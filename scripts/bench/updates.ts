@@ -2,8 +2,8 @@
  * 50 updates in a row under 1,000 requests a second, and 50 kills of the operator, on the real stack: test/host/inside/updates.ts at its full length.
  * How many requests failed of how many. On a test host of its own; needs root and some minutes.
  */
-import { measuredInside } from './inside-a-host.ts';
-import { printMeasured } from './report.ts';
+import { measuredInside } from './parts/inside-a-host.ts';
+import { printMeasured } from './parts/report.ts';
 
 const TIMES = 50;
 const PER_SECOND = 1_000;

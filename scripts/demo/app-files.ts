@@ -1,4 +1,4 @@
-/** The app of the demonstration: a page that says its commit, and counts its visitors in the preview's own database directory. */
+/** The app of the demonstration: a page that says its commit, and whether it was given a database. */
 export const APP_FILES: Readonly<Record<string, string>> = {
   'preview.toml': `# What this app needs to run. docs/reference/app-manifest.md lists every key.
 database = "host"

@@ -3,8 +3,8 @@ import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { eventually, host } from '../../../test/host/inside/a-host-runtime.ts';
 import { anOperator, askCaddy, preview, shopAt } from '../../../test/host/inside/an-operator.ts';
-import { median } from '../report.ts';
-import { medians, rowsOf, SETTLED_MS, type Times } from '../steps.ts';
+import { median } from '../parts/report.ts';
+import { medians, rowsOf, SETTLED_MS, type Times } from '../parts/steps.ts';
 
 /** Steps in which most of the time is a tool's (git, PostgreSQL, Nix, nixos-container, Caddy) or the app's; the whole step counts as theirs. */
 const THEIRS: Readonly<Record<string, string>> = {

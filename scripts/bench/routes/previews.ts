@@ -13,7 +13,7 @@ import type { Log, PreviewRoute } from '../../../webhook/ports.ts';
 import { openNftSession } from '../../../webhook/hostd/nft-session.ts';
 import { must } from '../../../webhook/hostd/programs.ts';
 import { host, hostd, startHostd } from '../../../test/host/inside/a-host-runtime.ts';
-import { median, type BenchRow } from '../report.ts';
+import { median, type BenchRow } from '../parts/report.ts';
 
 const counts = (process.argv[2] ?? '').split(',').map(Number);
 const rounds = Number(process.argv[3]);

@@ -1,11 +1,12 @@
 /** From what an operator wrote down of each step to rows that add up to the total. */
+import { SETTLE_WINDOW_MS } from '../../../webhook/core/limits.ts';
 import { median, type BenchRow } from './report.ts';
 
 /** Milliseconds by name. */
 export type Times = Readonly<Record<string, number>>;
 
 /** A push within the settling window of the one before would be waited out, which is not what is measured. */
-export const SETTLED_MS = 2_100;
+export const SETTLED_MS = SETTLE_WINDOW_MS + 100;
 
 /** Steps that run side by side count as one, by the longest. */
 const STAGES: readonly (readonly string[])[] = [

@@ -1,8 +1,8 @@
 /** A file of test/host/inside at its full length, on a test host of its own: what it measures, it prints as `<subject>: {…}`. */
 import { join, resolve } from 'node:path';
-import { bringUpTestHost } from '../../test/host/test-host.ts';
+import { bringUpTestHost } from '../../../test/host/test-host.ts';
 
-const folder = resolve(import.meta.dirname, '../../test/host/inside');
+const folder = resolve(import.meta.dirname, '../../../test/host/inside');
 
 /** What the file printed, by subject. Throws with the end of its output when a test failed. */
 export async function measuredInside<T>(file: string, env: Record<string, string>): Promise<Map<string, T>> {
