@@ -47,7 +47,7 @@ What a tree without nixpkgs' Haskell packages can't show: the flake's \`formatte
 
 ## Running it
 
-Any Linux machine, nothing is installed into it: \`eval "$(npm run -s nix-beside)"\` unpacks a current Nix beside a Debian system; \`NIXPKGS\` names a checkout of
+A Debian machine, nothing is installed into it: \`eval "$(npm run -s nix-beside)"\` unpacks a current Nix beside its own programs; \`NIXPKGS\` names a checkout of
 nixpkgs, \`DISKO\` one of nix-community/disko. Then \`npm run test:nix\` runs everything and \`npm run docs:host-evaluation\` writes this page. An evaluation takes 3 to 8 seconds and 1.4 GB.
 
 CI (\`.ci/run\`) runs on a plain Debian machine with apt-get and npm. Neither has a nixpkgs tree: Debian packages Nix (\`nix-bin\`), not the collection; npm has no such package; and the

@@ -19,12 +19,13 @@ import { SECRET_SOURCES, variableOf } from '../webhook/config/credentials.ts';
 import { exampleText, explainedSections, type ExplainedSection } from '../webhook/config/explain.ts';
 import { appManifestSchema } from '../webhook/core/app-manifest.ts';
 import { ERROR_CODES, type Retry } from '../webhook/core/errors.ts';
+import { hostFlagsPage } from './nix/flags-page.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const GENERATED = '<!-- Made by `npm run docs`; change the source that is named below. -->';
 
 /** Path below the root → what has to stand in it. */
-export function generatedFiles(): ReadonlyMap<string, string> {
+function generatedFiles(): ReadonlyMap<string, string> {
   return new Map([
     ['berth.example.toml', exampleText()],
     ['docs/reference/configuration.md', configurationPage()],
@@ -32,6 +33,7 @@ export function generatedFiles(): ReadonlyMap<string, string> {
     ['docs/reference/app-manifest.md', manifestPage()],
     ['docs/reference/cli.md', cliPage()],
     ['docs/reference/errors.md', errorsPage()],
+    ['docs/reference/host-flags.md', hostFlagsPage()],
   ]);
 }
 
@@ -95,7 +97,7 @@ interface JsonSchema {
 }
 
 /** The published schema, for editors: what a preview.toml may hold. */
-export function manifestJsonSchema(): object {
+function manifestJsonSchema(): object {
   return { title: 'preview.toml', ...z.toJSONSchema(appManifestSchema, { io: 'input' }) };
 }
 

@@ -1,5 +1,5 @@
 # Every switch and every fact of a host that modules share, declared once: type, default, doc.
-# Plain data without functions, so that scripts/generate-host-flags.ts can turn it into
+# Plain data without functions, so that `npm run docs` can turn it into
 # docs/reference/host-flags.md on a machine that has no Nix. flags.nix makes options of it: berth.<path>.
 {
   features = {
@@ -111,7 +111,7 @@
     type = "optional host name";
     default = null;
     example = "berth.example.com";
-    doc = "Host name of the dashboard; none means that no dashboard is reachable from outside.";
+    doc = "Host name for pages of the operator. There are none yet, so it answers /health alone; null: no such host.";
   };
   repositories = {
     type = "list of repositories";

@@ -54,6 +54,26 @@ test('links between pages lead to a file, and to a heading that is there', () =>
   assert.deepEqual(broken, []);
 });
 
+/** What Claude Code reads inside of an agent's container, not a reader of ours. */
+const FOR_AGENTS = 'server-config/guest/agent/';
+
+test('every page can be reached from the README', () => {
+  const reached = new Set<string>();
+  const follow = (page: string): void => {
+    if (reached.has(page)) return;
+    reached.add(page);
+    for (const [, target = ''] of proseOf(page).matchAll(/\]\(([^)\s#]+)/g)) {
+      const file = join(dirname(page), target);
+      if (pages.includes(file)) follow(file);
+    }
+  };
+  follow('README.md');
+  assert.deepEqual(
+    pages.filter((page) => !reached.has(page) && !page.startsWith(FOR_AGENTS)),
+    [],
+  );
+});
+
 /** Folders of ours: what begins with one of them in a page is meant as a path. */
 const CITED = /^(?:webhook|docs|scripts|test|server-config|initial-install)\/[\w./*{},-]*$/;
 
@@ -83,6 +103,34 @@ test('npm scripts that the pages cite exist', () => {
         .map((name) => `${page}: npm run ${name}`),
     );
   assert.deepEqual(missing, []);
+});
+
+test('CONTRIBUTING names every npm script', () => {
+  const { scripts } = JSON.parse(textOf('package.json')) as { scripts: Record<string, string> };
+  const missing = Object.keys(scripts).filter(
+    (name) => !new RegExp(`\`npm (?:run )?${name}[\` ]`).test(textOf('CONTRIBUTING.md')),
+  );
+  assert.deepEqual(missing, []);
+});
+
+test('promises that are cited by their number are told in the pages', () => {
+  const told = new Set(
+    ['docs/reference/reliability.md', 'docs/reference/security.md'].flatMap((page) =>
+      Array.from(textOf(page).matchAll(/^\| ((?:[RS]\d+(?:, )?)+)/gm), ([, ids = '']) => ids.split(', ')).flat(),
+    ),
+  );
+  assert.ok(told.size > 20);
+  const cited = globSync('{webhook,scripts,test,server-config,initial-install}/**/*.{ts,md,nix}', {
+    cwd: root,
+  }).flatMap((file) =>
+    Array.from(textOf(file).matchAll(/\b[Pp]romises? ((?:[RS]\d+(?:, )?)+)|\(([RS]\d+)\)/g), ([, list, one]) =>
+      (list ?? one ?? '').split(', ').map((id) => ({ file, id })),
+    ).flat(),
+  );
+  assert.deepEqual(
+    cited.filter(({ id }) => id !== '' && !told.has(id)),
+    [],
+  );
 });
 
 test('scripts of package.json begin with files that exist', () => {

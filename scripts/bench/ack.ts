@@ -1,6 +1,6 @@
 /**
  * Acknowledging webhooks: the durable 202 beside a bare Fastify that verifies and parses and keeps nothing, and beside @octokit/webhooks, in one run,
- * interleaved. Both sides of the load are on this machine. Aims: performance.md section 1.
+ * interleaved. Both sides of the load are on this machine.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';

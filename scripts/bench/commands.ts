@@ -1,5 +1,5 @@
 /**
- * How long commands take to start, beside `node -e 0` (aim: 1.8 of it, performance.md section 5), and what the decisions behind that were worth:
+ * How long commands take to start, beside `node -e 0` (aim: 1.8 of it), and what the decisions behind that were worth:
  * TypeScript without the compile cache, node:http, commander.
  */
 import { spawn, spawnSync } from 'node:child_process';

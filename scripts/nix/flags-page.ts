@@ -5,7 +5,7 @@ export function hostFlagsPage(flags: readonly Flag[] = readFlags()): string {
   const isFeature = ({ path }: Flag) => path.startsWith('features.');
   return `# Flags of a host
 
-Generated from \`server-config/defaults.nix\` by \`npm run docs:hosts\`; a test compares the two.
+Made by \`npm run docs\` from \`server-config/defaults.nix\`.
 
 What the modules of \`server-config/\` share is declared in that one file. A host's own file sets these as \`berth.<flag>\`;
 profiles (\`server-config/profiles/\`) give other defaults, which the host's file still overrides. Options of one module

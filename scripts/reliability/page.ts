@@ -75,6 +75,23 @@ Written by \`npm run reliability\`, which runs all of it; the real histories may
 200 --json > real.json\`, then \`npm run reliability -- --real real.json\`). Seed ${seed}; ${machine}. Times are of that machine, with whatever
 else it did.
 
+| | promise | tests besides this page |
+| --- | --- | --- |
+| R1 | what was answered 202 is never lost | \`test/integration/durability.test.ts\`, \`npm run bench -- durability\` |
+| R2 | after any history, crashes included, the world is what GitHub says | |
+| R3 | a delivery that comes several times counts once | \`test/integration/webhook/http-request.test.ts\` |
+| R4 | the order of deliveries does not matter | |
+| R5 | what was missed is found without anybody’s doing | \`test/integration/sweep.test.ts\` |
+| R6 | a close wins, whatever goes on | |
+| R7 | each step may be run twice and be killed anywhere | \`test/integration/operator-killed.test.ts\` |
+| R8 | no preview holds up another | \`test/host/inside/poisons.ts\`, \`test/integration/poisoned-previews.test.ts\` |
+| R9 | names, slots, addresses and databases belong to one preview, and running out of them is refused in words | \`test/unit/core/names.test.ts\`, \`test/contracts/store-names.contract.ts\` |
+| R10 | a preview that was closed leaves nothing | \`test/host/inside/nothing-left.ts\`, \`npm run bench -- cycles\` |
+| R11 | an operator that stops or dies interrupts no preview | \`test/host/inside/updates.ts\`, \`npm run bench -- updates\` |
+| R12 | work is bounded, and a burst is one piece of work | \`test/integration/back-pressure.test.ts\` |
+| R13 | whatever the operator needs may go and come | \`test/integration/operator-lifecycle.test.ts\` |
+| R14 | \`live\` is said of what was seen to answer, at the right commit | \`test/unit/core/preview.test.ts\` |
+
 ## The world converges (R1, R2, R3, R7)
 
 Random histories of several repositories and pull requests: opened, pushed to, closed, reopened, drafts, strangers, renames, transfers, an allow-list that

@@ -1,4 +1,4 @@
-# The baseline of acceptance AC-61: keys only, bans, a kernel that tells little.
+# The security baseline, which `hostctl status` looks at: keys only, bans, a kernel that tells little.
 { lib, ... }:
 {
   berth.features.hardening = lib.mkDefault true;

@@ -1,4 +1,4 @@
-/** Web and reconciler as two processes, as a NixOS host runs them: what each knows, and that neither hurts the other (promises.md 3a, S15). */
+/** Web and reconciler as two processes, as a NixOS host runs them: what each knows, and that neither hurts the other (promise S15). */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { repositoryRoot } from '../../scripts/nix/evaluation.ts';
 import { readFlags } from '../../scripts/nix/flags.ts';
-import { hostFlagsPage } from '../../scripts/nix/flags-page.ts';
 
 test('every flag has a type that flags.nix knows, a default and a sentence', () => {
   const known = readFileSync(join(repositoryRoot, 'server-config/flags.nix'), 'utf8');
@@ -14,9 +13,4 @@ test('every flag has a type that flags.nix knows, a default and a sentence', () 
     assert.ok(known.includes(`"${type}" = `), `${path}: flags.nix does not know the type "${type}"`);
     assert.match(doc, /\S.*\.$/s, `${path}: the doc is a sentence`);
   }
-});
-
-test('the reference page of the flags is up to date (npm run docs:hosts)', () => {
-  const page = readFileSync(join(repositoryRoot, 'docs/reference/host-flags.md'), 'utf8');
-  assert.equal(page, hostFlagsPage());
 });

@@ -95,7 +95,7 @@ function missingValues(
   );
 }
 
-/** An app's secret with the value of one of ours is a mistake that gives our rights away (promise S3). */
+/** An app's secret with the value of one of ours is a mistake that gives our rights away (promise S5). */
 function leaks(
   values: RepositorySecretValues,
   operatorSecrets: Iterable<FoundSecret>,

@@ -271,7 +271,7 @@ const secrets = z
       'Secrets of the apps. Ours are never among them: they are kept elsewhere, and their names are refused here.',
   });
 
-/** Names of the operator's own secrets, in each form that they have had: never given to an app (promise S3, defect D2). */
+/** Names of the operator's own secrets, in each form that they have had: never given to an app. */
 const OPERATOR_SECRET_NAME = /^(?:GITHUB_|BERTH_|ACTIONS_|HCLOUD_TOKEN$|CREDENTIALS_DIRECTORY$)/;
 
 const grant = z

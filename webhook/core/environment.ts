@@ -1,4 +1,4 @@
-/** What an app finds in its environment (acceptance 5.4), and how it is written down where a file is read. */
+/** What an app finds in its environment, and how it is written down where a file is read. */
 import type { AppManifest } from './app-manifest.ts';
 import type { Revision } from './pull-request.ts';
 

@@ -8,8 +8,8 @@ import { extraHosts, manifestFrom, routes, secretNames, type AppManifest } from 
 export const PREVIEW_CONFIG_FILE = 'preview-config.nix';
 
 /**
- * How Nix evaluates it, wherever it does. Pure mode alone lets a fetch with a known hash out, restricted mode alone shows the environment (promises.md,
- * E6 and E7). The one allowed URI is for the locked nixpkgs; in pure mode it takes the hash of what is fetched, so it shows nothing unknown.
+ * How Nix evaluates it, wherever it does. Pure mode alone lets a fetch with a known hash out, restricted mode alone shows the environment
+ * (both tried). The one allowed URI is for the locked nixpkgs; in pure mode it takes the hash of what is fetched, so it shows nothing unknown.
  */
 export const EVALUATION_FLAGS: readonly string[] = [
   '--no-update-lock-file',

@@ -1,6 +1,6 @@
 /**
  * nft as a process that stays: it takes a transaction on its stdin and has it in the kernel in under a millisecond, however many elements there are.
- * Starting one for each change took 20 ms on two busy cores (docs/reference/container-runtime.md).
+ * Starting one for each change took 20 ms on two busy cores (docs/reference/container-runtime-figures.md).
  */
 import { endGroup, environment, run, start } from './programs.ts';
 

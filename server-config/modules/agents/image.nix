@@ -1,5 +1,5 @@
 # The agents' system is part of the host's own: built and fetched with it, kept from the garbage, and the same on each host of one
-# configuration. `agent create` finds it at /etc/berth/agent-system.
+# configuration. It is found at /etc/berth/agent-system.
 { config, lib, ... }:
 let
   cfg = config.berth.agents;

@@ -1,4 +1,4 @@
-# SSH and sudo. Acceptance AC-61: password refused, root by key only.
+# SSH and sudo: password refused, root by key only.
 { config, lib, ... }:
 let
   inherit (config.berth.hardening) baseline;

@@ -62,7 +62,7 @@ let
     }
   '';
 
-  # The name cloudflare_tls is acceptance 5.7's, wherever the certificate comes from.
+  # previews.site imports cloudflare_tls, wherever the certificate comes from.
   previews = ''
     (cloudflare_tls) {
       tls ${files.previews.certificate} ${files.previews.key}

@@ -12,7 +12,7 @@ in
       externalInterface = config.berth.uplink;
       internalIPs = [ config.berth.containerRange ];
     };
-    # Containers have IPv4 only (product.md decision 6); no router of ours speaks v6 for them.
+    # Containers have IPv4 only; no router of ours speaks v6 for them.
     boot.kernel.sysctl."net.ipv6.conf.default.accept_ra" = lib.mkDefault 0;
 
     # systemd's own 80-container-ve.network would give each link a second address, a DHCP server and NAT of its own.

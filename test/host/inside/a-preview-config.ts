@@ -1,4 +1,4 @@
-/** preview-config.nix files for tests: an honest one, and the hostile ones of the bad-input catalogue. */
+/** preview-config.nix files for tests: an honest one, and the hostile ones. */
 
 interface Parts {
   readonly head?: string;

@@ -29,7 +29,7 @@ test('wrong values are refused with their key, all at once', () => {
   assert.match(problems, /unknown key routs/);
 });
 
-test('routes: what could become syntax elsewhere is refused (catalogue 3c)', () => {
+test('routes: what could become syntax elsewhere is refused', () => {
   const bad = [
     'api',
     '//',

@@ -1,4 +1,4 @@
-/** What is written for readers of environment files comes back from them exactly (catalogue 3c, "env value"; AC-11). */
+/** What is written for readers of environment files comes back from them exactly. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,7 +1,7 @@
 /**
  * The text that Caddy reads, made from typed values alone. Pure.
  *
- * Every change of Caddy's configuration resets some requests and all WebSockets of every preview (shared/performance.md, section 3), so previews come
+ * Every change of Caddy's configuration resets some requests and all WebSockets of every preview (docs/reference/container-runtime-figures.md), so previews come
  * and go without one. One site answers for `*.<domain>`. It looks the host name up in a folder: `hosts/<label>/<address>~<kind>`, an empty file whose name is
  * the answer. The address is the preview's (which instance answers there is an element of an nftables map); the kind is a list of routes, and all
  * previews with the same list share one block of the site. Only a list that no preview had before changes the configuration.

@@ -185,7 +185,7 @@ async function refuseForeignDatabase(client: Pick<Pool, 'query'>, name: Database
 
 /**
  * Made closed, from the pristine template0, and opened when only its owner may connect. WAL_LOG costs 31 ms for an empty database, and
- * unlike FILE_COPY forces no checkpoint, which would hold up everybody's commits (performance.md section 4).
+ * unlike FILE_COPY forces no checkpoint, which would hold up everybody's commits.
  */
 async function ensureDatabase(pool: Pool, name: DatabaseName): Promise<void> {
   const database = escapeIdentifier(name);

@@ -16,7 +16,7 @@ interface RepositorySecretSettings {
 
 /**
  * The Secrets port from what the operator's configuration grants. The operator's own secrets are no part of the settings, so no name
- * that an app may think of leads to them (promise S3).
+ * that an app may think of leads to them (promise S5).
  */
 export function buildRepositorySecrets(settings: RepositorySecretSettings): Secrets {
   return {

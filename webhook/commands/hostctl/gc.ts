@@ -23,7 +23,7 @@ export function addGc(program: Command): void {
 }
 
 /**
- * Collects at most once per interval (AC-72), `--force` and an explicit scope excepted. Of the generations it
+ * Collects at most once per interval, `--force` and an explicit scope excepted. Of the generations it
  * always keeps the newest `keepGenerations`, however old; what runs and what was booted is never among the removed:
  * nix refuses to delete the current one, and the booted system is a GC root of its own.
  */

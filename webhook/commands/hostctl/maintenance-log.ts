@@ -1,7 +1,7 @@
 import { appendFileSync, existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-/** AC-72: the log is turned over at 1 MB, and three old ones are kept. */
+/** The log is turned over at 1 MB, and three old ones are kept. */
 const rotateAtBytes = 1024 * 1024;
 const keptLogs = 3;
 

@@ -10,7 +10,7 @@ export async function switchToFlake(host: Host): Promise<Report> {
 }
 
 /**
- * Runs a command that activates a system and tells its three endings apart (AC-71), by what runs afterwards and not
+ * Runs a command that activates a system and tells its three endings apart, by what runs afterwards and not
  * by the exit status alone: nixos-rebuild answers non-zero both when nothing was built and when everything is
  * in place except one unit.
  *

@@ -6,7 +6,7 @@ import { listGenerations, resolvedSystem } from './generations.ts';
 import { action, type Host } from './open-host.ts';
 import type { Report } from './output.ts';
 
-/** `hostctl status`: what runs, what would boot, and each item of the security baseline (AC-61). */
+/** `hostctl status`: what runs, what would boot, and each item of the security baseline. */
 export function addStatus(program: Command): void {
   program
     .command('status')

@@ -1,4 +1,4 @@
-/** What the role of the process that the Internet reaches may do in PostgreSQL: hand in deliveries, and nothing else (promises.md 3a). */
+/** What the role of the process that the Internet reaches may do in PostgreSQL: hand in deliveries, and nothing else. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { suite, test } from 'node:test';

@@ -103,7 +103,7 @@ test('--dry-run prints the commands and changes nothing', () => {
   assert.deepEqual(host.ran(), []);
 });
 
-test('every verb does the same from any directory, also from another checkout (AC-70)', () => {
+test('every verb does the same from any directory, also from another checkout', () => {
   using host = new AHost();
   host.generations(40, 1);
   const elsewhere = join(host.folder, 'elsewhere');

@@ -1,6 +1,6 @@
 /**
  * What may be built of a system that a repository describes in code. A fixed-output derivation has the host's network while it is built, loopback
- * included (promises.md, E8), so one that would have to be built here is refused: all that a NixOS system needs is in the binary cache.
+ * included, so one that would have to be built here is refused: all that a NixOS system needs is in the binary cache.
  */
 import { z } from 'zod';
 
