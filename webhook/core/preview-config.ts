@@ -147,6 +147,14 @@ const CLASSES: readonly (readonly [RegExp, RefusalClass])[] = [
   [/previewMeta/, 'no-meta'],
 ];
 
+/**
+ * GC_MAXIMUM_HEAP_SIZE for Nix's environment, in bytes: its collector (bdwgc) then says "out of memory" before the kernel has to end something. A quarter
+ * of the memory is for what is not collected.
+ */
+export function heapMaxBytes(memoryMiB: number): string {
+  return String(memoryMiB * 768 * 1024);
+}
+
 /** Whether Nix ended because its memory was over. */
 export function isOutOfMemory(stderr: string): boolean {
   return /out of memory|std::bad_alloc|Too many heap sections|Cannot allocate memory/i.test(stderr.slice(-4_000));

@@ -12,7 +12,13 @@ import { z } from 'zod';
 import { OperatorError } from '../core/errors.ts';
 import { EVALUATION_ANSWER_MAX_BYTES, FAILURE_TAIL_LINES } from '../core/limits.ts';
 import { whyNixIsTooOld } from '../core/nix-version.ts';
-import { EVALUATION_FLAGS, isOutOfMemory, PREVIEW_CONFIG_FILE, refusalClassOf } from '../core/preview-config.ts';
+import {
+  EVALUATION_FLAGS,
+  heapMaxBytes,
+  isOutOfMemory,
+  PREVIEW_CONFIG_FILE,
+  refusalClassOf,
+} from '../core/preview-config.ts';
 import { environment, must, run, type Argv, type Outcome } from './programs.ts';
 
 /** What is evaluated with what, and within which bounds. */
@@ -170,7 +176,7 @@ export function evaluationCommand({ settings, nix, flake, unit, nixpkgs }: Run):
     'CPUWeight=20',
     'Nice=10',
     // Nothing of the daemon's environment, and a home and settings that are empty.
-    `Environment=HOME=/evaluation NIX_CONF_DIR=/evaluation XDG_CACHE_HOME=/evaluation/cache PATH=${dirname(nix)} LANG=C.UTF-8`,
+    `Environment=HOME=/evaluation NIX_CONF_DIR=/evaluation XDG_CACHE_HOME=/evaluation/cache PATH=${dirname(nix)} LANG=C.UTF-8 GC_MAXIMUM_HEAP_SIZE=${heapMaxBytes(settings.memoryMiB)}`,
     'UnsetEnvironment=NIX_REMOTE NIX_PATH',
   ];
   return [

@@ -62,6 +62,8 @@ in
         # Caddy's group reads the route files; everything else of ours is closed by its own mode.
         UMask = "0027";
         MemoryMax = cfg.memoryMax;
+        # What took the memory is ended (a git or a nix that we started is larger than we are), not all of us with it.
+        OOMPolicy = "continue";
         TasksMax = 512;
         LimitNOFILE = 65536;
         OOMScoreAdjust = -250;

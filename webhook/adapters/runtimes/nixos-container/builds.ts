@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OperatorError } from '../../../core/errors.ts';
-import { EVALUATION_TIMEOUT_MS, FAILURE_TAIL_LINES } from '../../../core/limits.ts';
-import { EVALUATION_FLAGS, PREVIEW_CONFIG_FILE } from '../../../core/preview-config.ts';
+import { EVALUATION_MEMORY_MIB, EVALUATION_TIMEOUT_MS, FAILURE_TAIL_LINES } from '../../../core/limits.ts';
+import { EVALUATION_FLAGS, heapMaxBytes, isOutOfMemory, PREVIEW_CONFIG_FILE } from '../../../core/preview-config.ts';
 import type { Shell, ShellCommand, ShellResult } from '../../../ports.ts';
 import { refusedDerivations } from './derivations.ts';
 
@@ -18,8 +18,11 @@ export interface ClosureSettings {
 /** A first build of a large closure fetches gigabytes. */
 const buildTimeoutMs = 60 * 60_000;
 
-/** The evaluation came through its own limit once; this time thousands of derivations are written to the host's store as well. */
-const instantiationTimeoutMs = 5 * EVALUATION_TIMEOUT_MS;
+/** The evaluation came through its own limits once; this time thousands of derivations are written to the host's store as well. */
+const instantiation = {
+  timeoutMs: 5 * EVALUATION_TIMEOUT_MS,
+  env: { GC_MAXIMUM_HEAP_SIZE: heapMaxBytes(EVALUATION_MEMORY_MIB) },
+};
 
 /** `nix show-derivation` of a whole NixOS system is some ten megabytes. */
 const nixOutputMaxBytes = 64 * 1024 * 1024;
@@ -43,21 +46,16 @@ export async function buildFromData(build: Build): Promise<void> {
 
 /**
  * The same flags as in hostd's evaluation, and the same text: a pure expression that came through it once says the same again. What it says is
- * compared, and nothing that would need the network is built: sources that are not in the binary cache are the setup's business, which runs inside.
+ * compared, and nothing that would need the network is built: sources that are not in the binary cache are the setup's business, which runs inside. It
+ * runs beside the operator, within the memory of the operator's unit, so its heap has the bound that it had there. Throws EVAL_MEMORY beside BUILD_FAILED
+ * and CONFIG_REFUSED.
  */
 export async function buildOwnSystem(build: Build, drv: string): Promise<void> {
   await using copy = await guestWith(build, PREVIEW_CONFIG_FILE);
-  const evaluation = [
-    'nix',
-    'eval',
-    '--raw',
-    ...EVALUATION_FLAGS,
-    `path:${copy.path}#evaluation.${system}.drv`,
-  ] as const;
-  const again = await runNix(build, evaluation, instantiationTimeoutMs);
-  if (again.stdout.trim() !== drv)
+  const again = await evaluated(build, copy.path);
+  if (again !== drv)
     throw new OperatorError('CONFIG_REFUSED', 'preview-config.nix was refused (not-repeatable).', {
-      detail: `${drv}, and then ${again.stdout.trim().slice(0, 300)}`,
+      detail: `${drv}, and then ${again.slice(0, 300)}`,
     });
   const dryRun = await runNix(build, ['nix-store', '--realise', '--dry-run', drv]);
   const toBuild = [...dryRun.stderr.matchAll(/^\s+(\/nix\/store\/\S+\.drv)$/gm)].map((match) => match[1] ?? '');
@@ -90,12 +88,31 @@ async function guestWith(build: Build, file: string): Promise<{ path: string } &
   return { path, [Symbol.asyncDispose]: remove };
 }
 
-/** Runs a program of Nix as an unprivileged client: the daemon builds, and holds the roots. Throws BUILD_FAILED. */
-async function runNix(build: Build, argv: ShellCommand['argv'], timeoutMs = buildTimeoutMs): Promise<ShellResult> {
-  const env = { NIX_REMOTE: 'daemon', HOME: build.roots };
-  const result = await build.shell.run({ argv, env, timeoutMs, outputMaxBytes: nixOutputMaxBytes }, build.signal);
+/** What the host's Nix makes of the text: the path of the system's derivation. Throws EVAL_MEMORY, BUILD_FAILED. */
+async function evaluated(build: Build, flake: string): Promise<string> {
+  const argv = ['nix', 'eval', '--raw', ...EVALUATION_FLAGS, `path:${flake}#evaluation.${system}.drv`] as const;
+  const { exitCode, stdout, stderr, timedOut } = await asClient(build, argv, instantiation);
+  if (exitCode === 0) return stdout.trim();
+  if (isOutOfMemory(stderr))
+    throw new OperatorError('EVAL_MEMORY', 'The evaluation of preview-config.nix took more memory than it may.');
+  throw buildFailed(stderr, timedOut);
+}
+
+/** Throws BUILD_FAILED with the last lines when the program fails. */
+async function runNix(build: Build, argv: ShellCommand['argv']): Promise<ShellResult> {
+  const result = await asClient(build, argv, { timeoutMs: buildTimeoutMs });
   if (result.exitCode !== 0) throw buildFailed(result.stderr, result.timedOut);
   return result;
+}
+
+/** Runs a program of Nix as an unprivileged client: the daemon builds, and holds the roots. */
+function asClient(
+  { shell, roots, signal }: Build,
+  argv: ShellCommand['argv'],
+  { timeoutMs, env }: Pick<ShellCommand, 'timeoutMs' | 'env'>,
+): Promise<ShellResult> {
+  const environment = { NIX_REMOTE: 'daemon', HOME: roots, ...env };
+  return shell.run({ argv, env: environment, timeoutMs, outputMaxBytes: nixOutputMaxBytes }, signal);
 }
 
 function buildFailed(stderr: string, timedOut: boolean): OperatorError {
