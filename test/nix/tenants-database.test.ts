@@ -153,6 +153,8 @@ function tenantTests(programs: string): void {
             () => undefined,
           );
         }
+        // Refused one by one, not all of them by a connection that was gone.
+        assert.equal((await client.query('select 1')).rowCount, 1);
       });
     });
     t.diagnostic(`${succeeded.length} of ${attempts.length} succeeded`);

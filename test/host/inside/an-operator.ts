@@ -172,7 +172,7 @@ const { execFileSync } = require('node:child_process');
 http.createServer((request, response) => {
   if (request.url === '/visits') return response.end(execFileSync('psql', [process.env.DATABASE_URL, '-XAtc', 'select count(*) from visits']).toString());
   response.end('version ${version}');
-}).listen(process.env.PORT, process.env.HOST);
+}).listen(process.env.PORT, process.env.HOST, () => console.log('version ${version} listens'));
 `,
   };
 }

@@ -13,8 +13,9 @@ import {
 import { extraHostLabel, hostLabelOf, instanceNameOf, parseSlug, type Slug } from '../../../webhook/core/names.ts';
 import type { BasicAuth } from '../../../webhook/core/policy.ts';
 import { parsePool } from '../../../webhook/core/slots.ts';
-import type { Log, PreviewRoute } from '../../../webhook/ports.ts';
+import type { PreviewRoute } from '../../../webhook/ports.ts';
 import { host, hostd, startHostd } from './a-host-runtime.ts';
+import { silentLog } from '../../support/silent-log.ts';
 
 const pool = parsePool('10.100.0.0/16') ?? assert.fail();
 const previewPool = parsePool('10.101.0.0/16') ?? assert.fail();
@@ -26,7 +27,6 @@ const settings: CaddySettings = {
   previewPool,
   publicPort: null,
 };
-const log: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => log };
 const slug = (text: string): Slug => parseSlug(text) ?? assert.fail(text);
 
 /** The password of shop-8. */
@@ -43,7 +43,7 @@ const tools: Tools = {
       return isRefused ? ({ refused: 'made up' } as never) : hostd.ask(request, options);
     },
   },
-  log,
+  log: silentLog,
   basicAuthOf: (name) => Promise.resolve(name === 'shop-8' ? password : null),
   statusPage: (name) =>
     Promise.resolve({ status: 503, html: `<p>status of ${name}</p>`, contentSecurityPolicy: "default-src 'none'" }),

@@ -59,7 +59,7 @@ test('a pull request lives: opened, updated without a lost request, rolled back,
   await shows(shop, 'version 1');
   await pull.push(shopAt('3'));
   await shows(shop, 'version 3');
-  assert.match(await preview('logs', 'shop-1'), /web|Started|./);
+  assert.match(await preview('logs', 'shop-1'), /version 3 listens/);
 
   await pull.close();
   await gone();

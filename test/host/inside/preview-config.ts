@@ -13,7 +13,18 @@ import { OperatorError } from '../../../webhook/core/errors.ts';
 import type { HostDaemon } from '../../../webhook/core/host-verbs.ts';
 import { manifestFromMeta } from '../../../webhook/core/preview-config.ts';
 import { evaluateConfig } from '../../../webhook/hostd/evaluation.ts';
-import { anInstance, answerOf, aRuntime, bringUp, host, hostd, noAbort, startHostd, webApp } from './a-host-runtime.ts';
+import {
+  anInstance,
+  answerOf,
+  aRuntime,
+  bringUp,
+  eventually,
+  host,
+  hostd,
+  noAbort,
+  startHostd,
+  webApp,
+} from './a-host-runtime.ts';
 import { hostileConfigs, honestConfig } from './a-preview-config.ts';
 
 const canary = 'canary-8f1b6d0c9a7e4f35b2a1';
@@ -144,11 +155,12 @@ test('hostd refuses a Nix with known holes, and says which one is needed', async
 
 test('an evaluation ends with whoever asked for it', async () => {
   const asked = new AbortController();
-  const config = hostileConfigs(['', '', '']).find((each) => each.name === 'a pattern that backtracks for ever');
-  const evaluating = hostd.ask({ verb: 'evaluate-config', config: config?.config ?? '' }, { signal: asked.signal });
+  const { config } =
+    hostileConfigs(['', '', '']).find((each) => each.name === 'a pattern that backtracks for ever') ?? assert.fail();
+  const evaluating = hostd.ask({ verb: 'evaluate-config', config }, { signal: asked.signal });
   const units = () => host('systemctl', 'list-units', '--plain', '--no-legend', 'berth-evaluation-*');
-  while (units() === '') await new Promise((tick) => setTimeout(tick, 20));
+  await eventually(() => units() !== '', 'the evaluation runs');
   asked.abort(new OperatorError('SUPERSEDED', 'gone'));
   await assert.rejects(evaluating, { code: 'SUPERSEDED' });
-  while (units() !== '') await new Promise((tick) => setTimeout(tick, 20));
+  await eventually(() => units() === '', 'the evaluation has ended');
 });
