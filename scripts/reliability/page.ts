@@ -169,7 +169,7 @@ ${table(
       `${crowd.pulls} pull requests delivered at once, ${crowd.places} places for work`,
       crowd.builds,
       crowd.most,
-      `${crowd.memoryPeakMiB} MiB`,
+      crowd.memoryPeakMiB === null ? '–' : `${crowd.memoryPeakMiB} MiB`,
       seconds(crowd.tookMs),
     ],
   ],

@@ -26,5 +26,6 @@ test('R12: forty pull requests at once are built four at a time, each once, and 
   // Three repositories take turns; what was begun before the small ones had asked, and what was being begun then, does not count.
   const turns = 3 * SMALL + crowd.aheadOfAll + 2 * CONCURRENCY;
   assert.ok(crowd.lastOfSmall <= turns, `the last of the small repositories was number ${crowd.lastOfSmall}`);
-  assert.ok(!(crowd.memoryPeakMiB > MEMORY_CEILING_MIB), `${crowd.memoryPeakMiB} MiB`);
+  if (crowd.memoryPeakMiB === null) t.diagnostic('memory: not measured, this system has no /proc/<pid>/status');
+  else assert.ok(crowd.memoryPeakMiB <= MEMORY_CEILING_MIB, `${crowd.memoryPeakMiB} MiB`);
 });

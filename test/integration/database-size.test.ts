@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { Client } from 'pg';
-import { appFiles, aRealService, type RealService } from '../support/a-real-service.ts';
+import { appWithDatabase, aRealService, type RealService } from '../support/a-real-service.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 const SWEEP_SECONDS = 10;
@@ -14,9 +14,8 @@ const PATIENCE_MS = 60_000;
 const FILL = 'create table filler as select repeat(md5(n::text), 40) as text from generate_series(1, 50000) n';
 const CLOSED = { code: '53300' };
 
-const app = appFiles('hello-node');
-const manifest = (databaseMiB: number) =>
-  `database = "host"\n${app['preview.toml'] ?? ''}\n[limits]\ndatabaseMiB = ${databaseMiB}\n`;
+const app = appWithDatabase();
+const manifest = (databaseMiB: number) => `${app['preview.toml'] ?? ''}\n[limits]\ndatabaseMiB = ${databaseMiB}\n`;
 
 let service: RealService;
 before(async () => {
@@ -25,9 +24,7 @@ before(async () => {
 after(() => service[Symbol.asyncDispose]());
 
 test('a database that grows too large is closed and said to be, and a push that raises its limit opens it', async () => {
-  const shownUrl = ['hasDatabase: DATABASE_URL !== undefined', 'databaseUrl: DATABASE_URL'] as const;
-  const server = (app['server.js'] ?? '').replace(...shownUrl);
-  const pull = await service.open('large', { ...app, 'preview.toml': manifest(64), 'server.js': server });
+  const pull = await service.open('large', { ...app, 'preview.toml': manifest(64) });
   const first = pull.head;
   const { body } = await service.shows(pull, first, '/environment');
   const { databaseUrl } = JSON.parse(body) as { databaseUrl: string };

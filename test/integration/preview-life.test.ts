@@ -5,7 +5,7 @@ import { Client } from 'pg';
 import { WebSocket } from 'ws';
 import { startSteadyLoad } from '../../scripts/demo/steady-load.ts';
 import type { FakePullRequest } from '../support/fake-github/pull-request.ts';
-import { appFiles, aRealService, type RealService } from '../support/a-real-service.ts';
+import { appFiles, appWithDatabase, aRealService, type RealService } from '../support/a-real-service.ts';
 import { pushAHundredTimes } from '../support/back-pressure.ts';
 
 const REQUESTS_PER_SECOND = 200;
@@ -16,17 +16,8 @@ before(async () => {
 });
 after(() => service[Symbol.asyncDispose]());
 
-const withDatabase = () => ({
-  ...appFiles('hello-node'),
-  'preview.toml': `database = "host"\n${appFiles('hello-node')['preview.toml'] ?? ''}`,
-  'server.js': (appFiles('hello-node')['server.js'] ?? '').replace(
-    'hasDatabase: DATABASE_URL !== undefined',
-    'databaseUrl: DATABASE_URL',
-  ),
-});
-
 test('opened, updated under load without one failed request, closed without a trace', async () => {
-  const pull = await service.open('shop', withDatabase());
+  const pull = await service.open('shop', appWithDatabase());
   const first = pull.head;
   await service.shows(pull, first);
   await service.says(pull, 'is live', service.hostOf(pull), first);
@@ -119,7 +110,7 @@ suite('on one operator, side by side', { concurrency: true }, () => {
   });
 
   test('the database on the host stays through updates and goes at the close', async () => {
-    const pull = await service.open('data', withDatabase());
+    const pull = await service.open('data', appWithDatabase());
     const database = await databaseOf(pull);
     await query(database, "create table note as select 'kept' as text");
     await pull.push({ 'message.txt': 'Second' });

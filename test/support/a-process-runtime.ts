@@ -4,7 +4,6 @@ import { chmodSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'smol-toml';
 import { processRuntime } from '../../webhook/adapters/runtimes/process/runtime.ts';
@@ -13,11 +12,10 @@ import { manifestFrom, type AppManifest } from '../../webhook/core/app-manifest.
 import { instanceNameOf, type InstanceName } from '../../webhook/core/names.ts';
 import { parseSha } from '../../webhook/core/pull-request.ts';
 import { parsePool } from '../../webhook/core/slots.ts';
-import type { InstanceSpec, Log } from '../../webhook/ports.ts';
+import type { InstanceSpec } from '../../webhook/ports.ts';
+import { silentLog } from './silent-log.ts';
 
 const APPS = fileURLToPath(new URL('../fixtures/apps/', import.meta.url));
-
-export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silentLog };
 
 /** Slots differ between test files that run at the same time, and so do ports. */
 function someSlot(): number {
@@ -37,8 +35,11 @@ export async function aProcessRuntime(t: TestContext, options: { useBubblewrap?:
     processRuntime({ directory, pool, path, useBubblewrap: options.useBubblewrap ?? true, shell, log: silentLog });
   const runtime = await make();
   t.after(async () => {
-    for (const { name } of await runtime.list()) await runtime.remove(name);
-    rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+    try {
+      for (const { name } of await runtime.list()) await runtime.remove(name);
+    } finally {
+      rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+    }
   });
 
   let slot = someSlot();
@@ -94,13 +95,4 @@ export function processesMentioning(text: string): string[] {
       }
     })
     .filter((each) => each.includes(text));
-}
-
-/** Waits until it is true; fails naming what was waited for. */
-export async function until(isTrue: () => boolean | Promise<boolean>, what: string, timeoutMs = 30_000): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
-  while (!(await isTrue())) {
-    assert.ok(Date.now() < deadline, `waited in vain until ${what}`);
-    await sleep(10);
-  }
 }

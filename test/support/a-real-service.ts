@@ -40,6 +40,13 @@ export function appFiles(app: string): Record<string, string> {
   return Object.fromEntries(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), 'utf8')]));
 }
 
+/** hello-node with a database on the host, whose URL `/environment` tells. */
+export function appWithDatabase(): Record<string, string> {
+  const { 'preview.toml': manifest = '', 'server.js': server = '', ...rest } = appFiles('hello-node');
+  const telling = server.replace('hasDatabase: DATABASE_URL !== undefined', 'databaseUrl: DATABASE_URL');
+  return { ...rest, 'preview.toml': `database = "host"\n${manifest}`, 'server.js': telling };
+}
+
 /** Starts GitHub and the service with `acme/*` on the allow-list. Dispose of it: everything that it made is gone then, also after a failure. */
 export async function aRealService(limits: Readonly<Record<string, number>> = {}): Promise<RealService> {
   await using stack = new AsyncDisposableStack();

@@ -14,7 +14,7 @@ import type { FakePullRequest } from './fake-github/pull-request.ts';
 import type { FakeRepository } from './fake-github/repository.ts';
 import { startFakeGitHub, type FakeGitHub } from './fake-github.ts';
 import { silentLog } from './silent-log.ts';
-import { onServer } from './test-database.ts';
+import { onServer } from './on-server.ts';
 import { openTestState, type TestState } from './test-state.ts';
 import { waitUntil } from './wait-until.ts';
 

@@ -46,8 +46,8 @@ export interface Crowd {
   readonly aheadOfAll: number;
   /** The place in the order of all builds that the last one of the small repositories had. */
   readonly lastOfSmall: number;
-  /** The operator's largest resident memory ever, in MiB. */
-  readonly memoryPeakMiB: number;
+  /** The operator's largest resident memory ever, in MiB; null where the system does not tell. */
+  readonly memoryPeakMiB: number | null;
   readonly tookMs: number;
 }
 
@@ -99,7 +99,8 @@ async function openAll(
 }
 
 /** VmHWM of proc(5): the peak resident set size, in KiB. */
-async function memoryPeakMiB(pid: number): Promise<number> {
+async function memoryPeakMiB(pid: number): Promise<number | null> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-  return Math.round(Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? Number.NaN) / 1024);
+  const peakKiB = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1];
+  return peakKiB === undefined ? null : Math.round(Number(peakKiB) / 1024);
 }

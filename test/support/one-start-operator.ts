@@ -3,7 +3,7 @@ import { processRuntime } from '../../webhook/adapters/runtimes/process/runtime.
 import { localShell } from '../../webhook/adapters/shell/local-shell.ts';
 import { parsePool } from '../../webhook/core/slots.ts';
 import type { InstanceSpec } from '../../webhook/ports.ts';
-import { silentLog } from './a-process-runtime.ts';
+import { silentLog } from './silent-log.ts';
 
 const [directory = '', useBubblewrap, verb, spec = ''] = process.argv.slice(2);
 const path = process.env['PATH'] ?? '';

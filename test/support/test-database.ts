@@ -9,8 +9,6 @@ import { onServer } from './on-server.ts';
 import { silentLog } from './silent-log.ts';
 import { startTestServer, type TestServer } from './test-server.ts';
 
-export { onServer };
-
 let ownServer: Promise<TestServer> | null = null;
 
 /** The server of this test process; its own is stopped after the last test. */

@@ -1,7 +1,8 @@
 import { openState, type State, type StateOptions } from '../../webhook/adapters/postgres/state.ts';
 import { parsePool, type AddressPool } from '../../webhook/core/slots.ts';
 import { silentLog } from './silent-log.ts';
-import { onServer, openTestDatabase, type TestDatabase } from './test-database.ts';
+import { onServer } from './on-server.ts';
+import { openTestDatabase, type TestDatabase } from './test-database.ts';
 
 export interface TestState extends State, AsyncDisposable {
   readonly url: string;

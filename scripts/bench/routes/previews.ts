@@ -9,11 +9,12 @@ import { promisify } from 'node:util';
 import { openCaddyRoutes } from '../../../webhook/adapters/caddy/routes.ts';
 import { hostLabelOf, instanceNameOf, parseSlug } from '../../../webhook/core/names.ts';
 import { addressesOf, parsePool } from '../../../webhook/core/slots.ts';
-import type { Log, PreviewRoute } from '../../../webhook/ports.ts';
+import type { PreviewRoute } from '../../../webhook/ports.ts';
 import { openNftSession } from '../../../webhook/hostd/nft-session.ts';
 import { must } from '../../../webhook/hostd/programs.ts';
 import { host, hostd, startHostd } from '../../../test/host/inside/a-host-runtime.ts';
 import { median, type BenchRow } from '../parts/report.ts';
+import { silentLog } from '../../../test/support/silent-log.ts';
 
 const counts = (process.argv[2] ?? '').split(',').map(Number);
 const rounds = Number(process.argv[3]);
@@ -24,8 +25,6 @@ const streams = 20;
 const pauseMs = 50;
 /** Creations at once while the host is filled. */
 const together = 20;
-const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent };
-
 function given<T>(value: T | null): T {
   if (value === null) throw new Error('impossible');
   return value;
@@ -171,7 +170,7 @@ startHostd();
 const endApps = await standIns();
 const routes = await openCaddyRoutes(settings, {
   hostd,
-  log: silent,
+  log: silentLog,
   basicAuthOf: () => Promise.resolve(null),
   statusPage: () => Promise.reject(new Error('nobody asks for it')),
 });

@@ -14,7 +14,7 @@ import {
 } from '../../../../webhook/adapters/embedded-postgres/embedded-postgres.ts';
 import type { Log } from '../../../../webhook/ports.ts';
 import { silentLog } from '../../../support/silent-log.ts';
-import { onServer } from '../../../support/test-database.ts';
+import { onServer } from '../../../support/on-server.ts';
 import { waitUntil } from '../../../support/wait-until.ts';
 
 interface Place extends AsyncDisposable {

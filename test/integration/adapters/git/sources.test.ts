@@ -7,10 +7,10 @@ import { test, type TestContext } from 'node:test';
 import { gitSources } from '../../../../webhook/adapters/git/sources.ts';
 import { localShell } from '../../../../webhook/adapters/shell/local-shell.ts';
 import { parseRepositoryName, parseSha, type Sha } from '../../../../webhook/core/pull-request.ts';
-import type { Log, SourceRequest } from '../../../../webhook/ports.ts';
+import type { SourceRequest } from '../../../../webhook/ports.ts';
 import { aGitRepository } from '../../../support/a-git-repository.ts';
+import { silentLog } from '../../../support/silent-log.ts';
 
-const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent };
 const signal = new AbortController().signal;
 const repositoryName = parseRepositoryName('acme/shop');
 assert.ok(repositoryName !== null);
@@ -22,7 +22,7 @@ function aRig(t: TestContext, options: { token?: string; cloneBase?: string } = 
   const shell = localShell({ path: '/usr/local/bin:/usr/bin:/bin', home: root });
   const directory = join(root, 'mirrors');
   const cloneBase = options.cloneBase ?? `file://${root}/remote`;
-  const sources = gitSources({ directory, cloneBase, token: async () => options.token ?? null, shell, log: silent });
+  const sources = gitSources({ directory, cloneBase, token: async () => options.token ?? null, shell, log: silentLog });
   const request = (sha: Sha, ref = 'main', pull = 42): SourceRequest => ({
     key: { repositoryId: 81, subject: { kind: 'pull', number: pull } },
     repository: repositoryName as NonNullable<typeof repositoryName>,

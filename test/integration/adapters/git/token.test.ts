@@ -12,7 +12,7 @@ import { parseRepositoryName, type Sha } from '../../../../webhook/core/pull-req
 import type { SourceRequest } from '../../../../webhook/ports.ts';
 import { aGitRepository } from '../../../support/a-git-repository.ts';
 import { aGitServer } from '../../../support/a-git-server.ts';
-import { silentLog } from '../../../support/a-process-runtime.ts';
+import { silentLog } from '../../../support/silent-log.ts';
 
 const signal = new AbortController().signal;
 const TOKEN = 'ghs_C4n4ryC4n4ryC4n4ryC4n4ryC4n4ryC4n4ry';

@@ -8,7 +8,8 @@ import type { DatabaseName } from '../../../../webhook/core/names.ts';
 import type { PreviewDatabase } from '../../../../webhook/core/preview.ts';
 import type { AppDatabases } from '../../../../webhook/ports.ts';
 import { silentLog } from '../../../support/silent-log.ts';
-import { onServer, openTestDatabase, type TestDatabase } from '../../../support/test-database.ts';
+import { onServer } from '../../../support/on-server.ts';
+import { openTestDatabase, type TestDatabase } from '../../../support/test-database.ts';
 
 const ADDRESSES = { host: '10.100.0.2', instance: '10.100.0.3' };
 

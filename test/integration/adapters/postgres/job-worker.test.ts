@@ -7,7 +7,7 @@ import { OperatorError } from '../../../../webhook/core/errors.ts';
 import { keyText, type PreviewKey, type RepositoryName } from '../../../../webhook/core/pull-request.ts';
 import type { JobHandlers } from '../../../../webhook/ports.ts';
 import { pullKey } from '../../../contracts/store-under-test.ts';
-import { onServer } from '../../../support/test-database.ts';
+import { onServer } from '../../../support/on-server.ts';
 import { openTestState, type TestState } from '../../../support/test-state.ts';
 import { waitUntil } from '../../../support/wait-until.ts';
 

@@ -4,7 +4,8 @@ import { suite, test } from 'node:test';
 import { migrate } from '../../../../webhook/adapters/postgres/migrate.ts';
 import type { Log } from '../../../../webhook/ports.ts';
 import { silentLog } from '../../../support/silent-log.ts';
-import { onServer, openTestDatabase } from '../../../support/test-database.ts';
+import { onServer } from '../../../support/on-server.ts';
+import { openTestDatabase } from '../../../support/test-database.ts';
 
 const MIGRATIONS = new URL('../../../../webhook/adapters/postgres/migrations/', import.meta.url);
 

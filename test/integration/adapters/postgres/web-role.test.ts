@@ -8,7 +8,8 @@ import type { PullRequestEvent, RepositoryName } from '../../../../webhook/core/
 import { pullKey } from '../../../contracts/store-under-test.ts';
 import { aWebRole } from '../../../support/a-web-role.ts';
 import { silentLog } from '../../../support/silent-log.ts';
-import { onServer, openTestDatabase } from '../../../support/test-database.ts';
+import { onServer } from '../../../support/on-server.ts';
+import { openTestDatabase } from '../../../support/test-database.ts';
 import { openTestState } from '../../../support/test-state.ts';
 
 const EVENT: PullRequestEvent = {

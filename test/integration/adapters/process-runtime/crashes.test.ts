@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { InstanceSpec } from '../../../../webhook/ports.ts';
-import { aProcessRuntime, processesMentioning, until } from '../../../support/a-process-runtime.ts';
+import { aProcessRuntime, processesMentioning } from '../../../support/a-process-runtime.ts';
+import { waitUntil } from '../../../support/wait-until.ts';
 
 const signal = new AbortController().signal;
 const OPERATOR = fileURLToPath(new URL('../../../support/one-start-operator.ts', import.meta.url));
@@ -25,9 +26,9 @@ async function byAnOperatorThatIsKilled(
   let output = '';
   operator.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const ended = new Promise((resolve) => operator.once('exit', resolve));
-  await until(
+  await waitUntil(
+    () => `the operator was to be killed; it said: ${output}`,
     () => when({ said: (word) => output.includes(word) }),
-    `the operator was to be killed; it said: ${output}`,
   );
   operator.kill('SIGKILL');
   await ended;
@@ -49,7 +50,7 @@ for (const useBubblewrap of [true, false]) {
     await byAnOperatorThatIsKilled(directory, useBubblewrap, 'start', spec, (operator) => operator.said('done'));
     assert.equal((await runtime.observe(spec.name))?.running, true);
     const upstream = runtime.upstreamsOf(spec)['3000'];
-    await until(() => answers(`http://${upstream?.address}:${upstream?.port}/health`), 'it answers');
+    await waitUntil('it answers', () => answers(`http://${upstream?.address}:${upstream?.port}/health`));
     await runtime.start(spec, signal);
     await runtime.remove(spec.name);
     assert.deepEqual(processesMentioning(`${spec.name}@`), []);
@@ -69,7 +70,7 @@ for (const useBubblewrap of [true, false]) {
     };
     await byAnOperatorThatIsKilled(directory, useBubblewrap, 'setUp', spec, isWaiting);
     if (useBubblewrap)
-      await until(() => processesMentioning(`${spec.name}@`).length === 0, 'the sandbox has died with it');
+      await waitUntil('the sandbox has died with it', () => processesMentioning(`${spec.name}@`).length === 0);
     // Without a sandbox the next one ends it, before anything else of the instance is done.
     await runtime.stop(spec.name);
     assert.deepEqual(processesMentioning(`${spec.name}@`), []);
@@ -86,14 +87,14 @@ for (const useBubblewrap of [true, false]) {
     const upstream = runtime.upstreamsOf(spec)['3000'];
     const url = `http://${upstream?.address}:${upstream?.port}/`;
     await runtime.start(spec, signal);
-    await until(() => answers(url), 'it answers');
+    await waitUntil('it answers', () => answers(url));
     killSupervisor();
-    await until(async () => (await isRunning()) === false, 'it is seen not to run');
+    await waitUntil('it is seen not to run', async () => (await isRunning()) === false);
     if (useBubblewrap)
-      await until(() => processesMentioning(`${spec.name}@`).length === 0, 'the sandboxes have died with it');
+      await waitUntil('the sandboxes have died with it', () => processesMentioning(`${spec.name}@`).length === 0);
     await runtime.start(spec, signal);
     assert.equal(await isRunning(), true);
-    await until(() => answers(url), 'the new one answers: the port is free');
+    await waitUntil('the new one answers: the port is free', () => answers(url));
     killSupervisor();
     await runtime.stop(spec.name);
     assert.deepEqual(processesMentioning(`${spec.name}@`), []);
@@ -123,6 +124,6 @@ test('an instance whose directory somebody deletes ends by itself', async (t) =>
   const spec = await place('hello-node');
   await runtime.start(spec, signal);
   rmSync(join(directory, spec.name), { recursive: true });
-  await until(() => processesMentioning(`${spec.name}@`).length === 0, 'its services have ended');
-  await until(() => processesMentioning(`${directory}/${spec.name}`).length === 0, 'its supervisor has ended');
+  await waitUntil('its services have ended', () => processesMentioning(`${spec.name}@`).length === 0);
+  await waitUntil('its supervisor has ended', () => processesMentioning(`${directory}/${spec.name}`).length === 0);
 });

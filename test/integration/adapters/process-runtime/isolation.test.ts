@@ -9,7 +9,8 @@ import { localShell } from '../../../../webhook/adapters/shell/local-shell.ts';
 import type { OperatorError } from '../../../../webhook/core/errors.ts';
 import { parseRepositoryName } from '../../../../webhook/core/pull-request.ts';
 import { aGitRepository } from '../../../support/a-git-repository.ts';
-import { aProcessRuntime, silentLog } from '../../../support/a-process-runtime.ts';
+import { aProcessRuntime } from '../../../support/a-process-runtime.ts';
+import { silentLog } from '../../../support/silent-log.ts';
 
 const signal = new AbortController().signal;
 

@@ -7,7 +7,8 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { httpHealth } from '../../../../webhook/adapters/health/http-health.ts';
 import type { Clock, InstanceSpec, LogLine, Runtime } from '../../../../webhook/ports.ts';
-import { aProcessRuntime, processesMentioning, until } from '../../../support/a-process-runtime.ts';
+import { aProcessRuntime, processesMentioning } from '../../../support/a-process-runtime.ts';
+import { waitUntil } from '../../../support/wait-until.ts';
 
 const clock: Clock = { now: () => new Date(), sleep: (ms, signal) => delay(ms, undefined, { signal }) };
 const health = httpHealth({ clock });
@@ -86,7 +87,7 @@ for (const useBubblewrap of [true, false]) {
     const spec = await place('crashes');
     await runtime.start(spec, signal);
     const service = async () => (await runtime.observe(spec.name))?.services[0];
-    await until(async () => ((await service())?.restarts ?? 0) >= 3, 'it was restarted three times');
+    await waitUntil('it was restarted three times', async () => ((await service())?.restarts ?? 0) >= 3);
     await runtime.stop(spec.name);
     const texts = (await linesOf(runtime, spec)).map((line) => line.text);
     assert.ok(texts.includes('Error: Cannot find module "left-pad"'));
@@ -160,7 +161,7 @@ for (const useBubblewrap of [true, false]) {
     // The one that came too late goes when it sees that.
     const supervisors = () =>
       processesMentioning('supervisor.ts').filter((each) => each.includes(`${spec.name}/run.json`));
-    await until(() => supervisors().length === 1, 'one supervisor is left');
+    await waitUntil('one supervisor is left', () => supervisors().length === 1);
     await runtime.start(spec, signal);
     assert.equal((await linesOf(runtime, spec)).length, 1);
   });

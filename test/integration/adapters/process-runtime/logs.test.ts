@@ -14,7 +14,8 @@ import {
   LOG_LINE_MAX_BYTES,
 } from '../../../../webhook/core/limits.ts';
 import type { LogLine } from '../../../../webhook/ports.ts';
-import { aProcessRuntime, until } from '../../../support/a-process-runtime.ts';
+import { aProcessRuntime } from '../../../support/a-process-runtime.ts';
+import { waitUntil } from '../../../support/wait-until.ts';
 
 const signal = new AbortController().signal;
 
@@ -82,11 +83,14 @@ test('following shows each line once, across a turn of the files and a source th
     for await (const line of readLogs(directory, { follow: true, tailLines: 10, signal: controller.signal }))
       seen.push(`${line.source}: ${line.text.split(' ')[1]}`);
   })();
-  await until(() => seen.length === 1, 'the line before');
+  await waitUntil('the line before', () => seen.length === 1);
   const later = new LogFile(directory, 'web');
   for (let index = 0; index < 800; index += 1) log.note(`${index} ${'x'.repeat(4_000)}`);
   later.note('later');
-  await until(() => seen.length === 802, `all have come; ${seen.length} have`);
+  await waitUntil(
+    () => `all have come; ${seen.length} have`,
+    () => seen.length === 802,
+  );
   assert.deepEqual(
     seen.filter((line) => line.startsWith('setup')),
     ['setup: before', ...Array.from({ length: 800 }, (_, index) => `setup: ${index}`)],
@@ -116,7 +120,7 @@ test('a flood is bounded on disk, told, and does not touch the neighbour', async
     (await collected(runtime.logs(flooding.name, { follow: false, tailLines: 100_000, signal }))).filter((line) =>
       line.includes('lines were dropped'),
     );
-  await until(async () => (await dropped()).length >= 3, 'three seconds have dropped lines');
+  await waitUntil('three seconds have dropped lines', async () => (await dropped()).length >= 3);
   const bytes = readdirSync(logs).reduce((sum, name) => sum + statSync(join(logs, name)).size, 0);
   assert.ok(bytes <= LOG_FILE_MAX_BYTES);
   assert.match(
