@@ -65,7 +65,8 @@ export const ERROR_CODES = {
     hint: 'Correct the keys that the message names; docs/reference/app-manifest.md lists all of them.',
   },
   MANIFEST_MISSING: {
-    summary: 'The repository has no preview.toml and is not a Node.js project that we could guess.',
+    summary:
+      'The repository has no preview.toml or preview-config.nix, and is not a Node.js project that we could guess.',
     retry: 'on-new-input',
     hint: 'Add a preview.toml to the root of the repository; docs/guides/add-your-app.md has examples.',
   },
@@ -90,14 +91,14 @@ export const ERROR_CODES = {
     hint: 'Correct what the pointer names; docs/guides/add-your-app.md shows the fields.',
   },
   SECRET_NOT_ALLOWED: {
-    summary: 'preview.toml asks for a secret that this repository has not been given.',
+    summary: 'The app asks for a secret that this repository has not been given.',
     retry: 'on-new-input',
-    hint: 'Ask the operator to add the name to the repository’s list in berth.toml, or remove it from preview.toml.',
+    hint: 'Ask the operator to add the name to `[[grants]]` in berth.toml, or take it off the app’s list: `secrets` in preview.toml, `hostSecrets` in preview-config.nix.',
   },
   HOST_NAME_TAKEN: {
     summary: 'An extra host of this preview would have the name of another preview.',
     retry: 'on-new-input',
-    hint: 'Choose another prefix in [[extraHosts]].',
+    hint: 'Choose another prefix in `extraHosts`.',
   },
   // Room
   SLOTS_EXHAUSTED: {
@@ -114,7 +115,7 @@ export const ERROR_CODES = {
   BUILD_FAILED: {
     summary: 'The system that the manifest describes could not be built.',
     retry: 'on-new-input',
-    hint: 'The last lines of the build say why; correct `packages` in preview.toml and push.',
+    hint: 'The last lines of the build say why; correct `packages` in preview.toml, or preview-config.nix, and push.',
   },
   SETUP_FAILED: {
     summary: 'The app’s setup command failed.',
@@ -195,7 +196,7 @@ export const ERROR_CODES = {
   COMMAND_REFUSED: {
     summary: 'This host cannot run the command in that way.',
     retry: 'never',
-    hint: 'The message says what is missing.',
+    hint: 'The process runtime runs commands as the app’s user and without a terminal: leave out `--root`, and use `preview exec` or pipe into `preview shell`. On the nixos-container runtime both work.',
   },
   PREVIEW_EXISTS: {
     summary: 'There is a preview of this branch or pull request already.',

@@ -42,6 +42,9 @@ export const LOG_LINE_MAX_BYTES = 4_096;
 /** Log kept per service and instance, in two files of half the size; a flood overwrites its own past and nobody else's. */
 export const LOG_FILE_MAX_BYTES = 4 * 1024 * 1024;
 
+/** What Node itself says when a supervisor cannot run, kept for all of them: a few dozen stack traces. */
+export const SUPERVISOR_ERRORS_MAX_BYTES = 64 * 1024;
+
 /** Manifest size: hundreds of times what a real one has. */
 export const MANIFEST_MAX_BYTES = 64 * 1024;
 

@@ -1,10 +1,11 @@
 /** Starts supervisors, one ahead of time: Node takes longer to start than most of what an update has to wait for. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, statSync, truncateSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { SUPERVISOR_ERRORS_MAX_BYTES } from '../../../core/limits.ts';
 
 const SUPERVISOR = fileURLToPath(new URL('./supervisor.ts', import.meta.url));
 
@@ -37,7 +38,7 @@ export interface SupervisorOptions {
   readonly errors: string;
 }
 
-/** Nothing is started yet. `options.errors` is made when it is not there, and grows by what Node says when a supervisor cannot run. */
+/** Nothing is started yet. `options.errors` is made when it is not there, and begun anew by a start that finds it large. */
 export function supervisorStarter(options: SupervisorOptions): SupervisorStarter {
   let ahead: IdleSupervisor | null = null;
   return {
@@ -67,6 +68,9 @@ export function supervisorStarter(options: SupervisorOptions): SupervisorStarter
 }
 
 function idleSupervisor({ compileCache, errors: errorsPath }: SupervisorOptions): IdleSupervisor {
+  const size = statSync(errorsPath, { throwIfNoEntry: false })?.size ?? 0;
+  // Supervisors that run append to it: what they say afterwards stands at its beginning.
+  if (size > SUPERVISOR_ERRORS_MAX_BYTES) truncateSync(errorsPath);
   const errors = openSync(errorsPath, 'a', 0o600);
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', SUPERVISOR], {
     cwd: '/',
