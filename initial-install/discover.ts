@@ -32,7 +32,7 @@ export async function printDiscovery(
 }
 
 /** The TOML text; disks that are too small to be the machine's own (under 8 GB) are left out. */
-export function entryText(address: string, fingerprint: string, facts: MachineFacts): string {
+function entryText(address: string, fingerprint: string, facts: MachineFacts): string {
   const disks = facts.disks.filter(({ sizeBytes, stablePaths }) => sizeBytes >= 8e9 && stablePaths.length > 0);
   const entry = {
     address,

@@ -156,6 +156,20 @@ test('a unit test lies where its subject does', () => {
   assert.deepEqual(strays, []);
 });
 
+test('what a file exports, another one uses', () => {
+  const files = [...sourceFiles, ...testFiles, ...filesOf('server-config/**/*.ts')];
+  const wordsOf = new Map(files.map((file) => [file, new Set(textOf(file).match(/[\w$]+/g))]));
+  const unused = files.flatMap((file) =>
+    Array.from(
+      textOf(file).matchAll(/^export (?:async )?(?:function\*?|const|class) ([\w$]+)/gm),
+      ([, name = '']) => name,
+    )
+      .filter((name) => !files.some((other) => other !== file && wordsOf.get(other)?.has(name)))
+      .map((name) => `${file} ${name}`),
+  );
+  assert.deepEqual(unused, []);
+});
+
 const FILE_LINES_MAX = 400;
 /** Tables of cases are as long as what they list. */
 const TEST_LINES_MAX = 600;

@@ -12,7 +12,7 @@ export type RealFaultKind = (typeof REAL_FAULT_KINDS)[number];
 
 /** Where in an operation something goes wrong. */
 export type FaultPoint = 'before' | 'inside' | 'after';
-export const FAULT_POINTS: readonly FaultPoint[] = ['before', 'inside', 'after'];
+const FAULT_POINTS: readonly FaultPoint[] = ['before', 'inside', 'after'];
 
 /** Operations that change the world or the state; each has three crash points. */
 export const OPERATIONS = [
@@ -69,7 +69,7 @@ export interface FaultRates {
 export const NO_FAULTS: FaultRates = { crash: 0, github: 0, stale: 0, host: 0, state: 0 };
 
 /** A promise that never settles: what a killed process waits for. */
-export function forever(): Promise<never> {
+function forever(): Promise<never> {
   return new Promise(() => undefined);
 }
 

@@ -12,7 +12,7 @@ import { startTestServer, type TestServer } from './test-server.ts';
 let ownServer: Promise<TestServer> | null = null;
 
 /** The server of this test process; its own is stopped after the last test. */
-export async function testServerUrl(): Promise<string> {
+async function testServerUrl(): Promise<string> {
   const given = process.env['TEST_DATABASE_URL'] ?? process.env['DATABASE_URL'];
   if (given !== undefined && given !== '') return given;
   ownServer ??= startTestServer();

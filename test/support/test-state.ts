@@ -10,7 +10,7 @@ export interface TestState extends State, AsyncDisposable {
   waitingJobs(): Promise<{ name: string; runAt: Date }[]>;
 }
 
-export function testPool(cidr = '10.100.0.0/16'): AddressPool {
+function testPool(cidr = '10.100.0.0/16'): AddressPool {
   const pool = parsePool(cidr);
   if (pool === null) throw new Error(`not a pool: ${cidr}`);
   return pool;

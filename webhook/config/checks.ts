@@ -171,7 +171,7 @@ export function gatewayFindings(gateway: ConfigFile['gateway'], runtime: ConfigF
  * Pools that are used where the file names none. The process runtime needs addresses that exist without being made: loopback. It has 1,022
  * slots, as many as it has ports for.
  */
-export const DEFAULT_POOLS = { process: '127.100.0.0/21', 'nixos-container': '10.100.0.0/16' } as const;
+const DEFAULT_POOLS = { process: '127.100.0.0/21', 'nixos-container': '10.100.0.0/16' } as const;
 
 /** The addresses of instances: those of the file, or the default of its runtime. */
 export function poolOf(runtime: ConfigFile['runtime']): AddressPool {

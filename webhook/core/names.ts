@@ -21,7 +21,7 @@ export type DatabaseName = Branded<string, 'DatabaseName'>;
  * Lengths add up to a DNS label (RFC 1035: 63): an extra host is `<prefix>-<slug>`, a prefix has at most 20 characters, so a slug
  * has at most 42: 24 of the repository or branch, a hyphen, 10 digits of a pull request number, a hyphen, 5 of a hash = 41.
  */
-export const SLUG_LENGTH_MAX = 42;
+const SLUG_LENGTH_MAX = 42;
 const REPOSITORY_PART_MAX = 24;
 const HASH_LENGTH = 5;
 

@@ -223,7 +223,7 @@ function statusOf(phase: Phase): { state: 'pending' | 'success' | 'failure' | 'e
 }
 
 /** Text of others inside our Markdown: no markup, no mentions, one line. */
-export function escapedMarkdown(text: string): string {
+function escapedMarkdown(text: string): string {
   return text
     .replace(/\s+/g, ' ')
     .replace(/[\\`*_{}[\]()#+!|<>~]/g, (character) => `\\${character}`)

@@ -143,7 +143,7 @@ interface Run {
 }
 
 /** The transient unit that evaluates. Its text is the wall that the kernel keeps; Nix's own is in the script. */
-export function evaluationCommand({ settings, nix, flake, unit, nixpkgs }: Run): Argv {
+function evaluationCommand({ settings, nix, flake, unit, nixpkgs }: Run): Argv {
   const properties = [
     'CollectMode=inactive-or-failed',
     'DynamicUser=yes',

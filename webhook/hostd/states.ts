@@ -7,7 +7,7 @@ import type { ContainerPlace } from './settings.ts';
 const guestAnswerTimeoutMs = 5_000;
 
 /** `systemctl show`'s blocks of KEY=VALUE lines, separated by empty lines. */
-export function parseShow(text: string): Record<string, string>[] {
+function parseShow(text: string): Record<string, string>[] {
   return text
     .split('\n\n')
     .map((block) => block.split('\n').filter((line) => line.includes('=')))

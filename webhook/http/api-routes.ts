@@ -27,7 +27,7 @@ import {
 
 /** Two looks a blink of an eye apart; each is one primary-key read per watcher. */
 const WATCH_POLL_MS = 150;
-export const LOG_LINES_DEFAULT = 200;
+const LOG_LINES_DEFAULT = 200;
 const LOG_LINES_MAX = 10_000;
 
 const slugParameter = z.strictObject({ slug: z.string().max(1_000) });

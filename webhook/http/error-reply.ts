@@ -29,7 +29,7 @@ export function refuse(reply: FastifyReply, status: number, body: ErrorBody): Fa
 }
 
 /** Refuses for now: the sender may come back after `retryAfterMs`. */
-export function refuseForNow(reply: FastifyReply, body: ErrorBody, retryAfterMs?: number): FastifyReply {
+function refuseForNow(reply: FastifyReply, body: ErrorBody, retryAfterMs?: number): FastifyReply {
   const seconds = retryAfterMs === undefined ? RETRY_AFTER_DEFAULT_S : Math.ceil(retryAfterMs / 1_000);
   reply.header('retry-after', String(Math.max(1, seconds)));
   return refuse(reply, 503, body);

@@ -34,7 +34,7 @@ export async function reportTask(
 }
 
 /** The URLs of a preview, the main one first. */
-export function urlsOf(op: Pick<Operator, 'routes'>, record: PreviewRecord): string[] {
+function urlsOf(op: Pick<Operator, 'routes'>, record: PreviewRecord): string[] {
   if (record.slug === null) return [];
   const manifest = answeringInstance(record)?.manifest ?? null;
   const labels = manifest === null ? [hostLabelOf(record.slug)] : hostLabelsOf(record.slug, manifest);

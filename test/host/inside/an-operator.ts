@@ -75,7 +75,7 @@ export function startOperator(): void {
   }
 }
 
-export function stopOperator(): void {
+function stopOperator(): void {
   hostStatus('systemctl', 'stop', 'berth-operator');
 }
 

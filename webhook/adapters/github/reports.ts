@@ -20,7 +20,7 @@ export interface ReportsSettings {
 }
 
 /** The name under which the commit status is shown; a repository may require it before merging, so it never changes. */
-export const STATUS_CONTEXT = 'berth/preview';
+const STATUS_CONTEXT = 'berth/preview';
 
 /** GitHub refuses comments of more than 65,536 characters; the marker needs some. */
 const COMMENT_LENGTH_MAX = 65_000;

@@ -13,7 +13,7 @@ export async function addressesListeningOn(port: number): Promise<string[]> {
 }
 
 /** Reads a table in the form of proc_net_tcp(5): `sl local_address rem_address st …`, addresses in hexadecimal. Exported for its test. */
-export function listenersIn(table: string, port: number): string[] {
+function listenersIn(table: string, port: number): string[] {
   return table
     .split('\n')
     .map((line) => line.trim().split(/\s+/))

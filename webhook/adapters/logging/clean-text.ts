@@ -1,7 +1,7 @@
 /** Makes text of others fit for a log line: bounded, one line, no control characters, no secrets. */
 
 /** What is kept of a text from outside. An error's stack is ours, and longer. */
-export const TEXT_LENGTH_MAX = 256;
+const TEXT_LENGTH_MAX = 256;
 
 export const REDACTED = '[redacted]';
 

@@ -17,7 +17,7 @@ import { connectionConfig, inTransaction, openPool, rowsOf } from './connections
 import { WEB_ROLE } from './intake-state.ts';
 
 /** Every preview's role is a member. pg_hba.conf lets members in to the database of their own name only. */
-export const TENANTS_ROLE = 'berth_tenants';
+const TENANTS_ROLE = 'berth_tenants';
 
 /** Making databases is bound by the disk; two at a time keep it busy. */
 const POOL_MAX = 2;

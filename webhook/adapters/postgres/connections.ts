@@ -12,7 +12,7 @@ import { OperatorError } from '../../core/errors.ts';
 import type { Log } from '../../ports.ts';
 
 /** A server that does not answer by then is away: its sockets on one machine connect in under a millisecond. */
-export const CONNECT_TIMEOUT_MS = 5_000;
+const CONNECT_TIMEOUT_MS = 5_000;
 
 /** Far above any statement of ours (the slowest, a migration, takes tens of milliseconds): what runs longer is stuck. */
 const STATEMENT_TIMEOUT_MS = 30_000;

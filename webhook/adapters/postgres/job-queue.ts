@@ -7,7 +7,7 @@ import { rowsOf } from './connections.ts';
 export type TaskName = 'reconcile' | 'report' | 'sweep';
 
 /** There is one sweep; the queue wants a key for it all the same. */
-export const SWEEP_KEY = 'all';
+const SWEEP_KEY = 'all';
 
 /** Asks for a job, at once or at a time. What waits already takes place no later than it would have. */
 export async function askForJob(pool: Pool, job: { task: TaskName; key: string; runAt?: Date }): Promise<void> {

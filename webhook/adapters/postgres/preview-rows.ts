@@ -51,7 +51,7 @@ function date(value: unknown): Date {
 }
 
 /** A key that we stored ourselves. Throws when the table was changed by another hand. */
-export function keyFrom(text: unknown): PreviewKey {
+function keyFrom(text: unknown): PreviewKey {
   const key = parseKeyText(String(text));
   if (key === null) throw new Error(`the database holds a preview key that we never write: ${JSON.stringify(text)}`);
   return key;

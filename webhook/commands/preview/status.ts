@@ -14,7 +14,7 @@ export const status: CommandRunner = async ({ api, output, args }) => {
 };
 
 /** The facts below the title, one per line; a failure's last lines of output indented. */
-export function statusLines(preview: PreviewDetailView): string[] {
+function statusLines(preview: PreviewDetailView): string[] {
   const { pullRequest, failure } = preview;
   return [
     ...preview.urls.map((url) => field('URL', url)),

@@ -15,7 +15,7 @@ export type Verdict =
  * Whether the wait is over. The first lines may still show the state before the wish was looked at: a commit counts when it is the wanted one or
  * another than before, a refusal when it was not there before.
  */
-export function verdictOf(asked: AskedView, line: WatchLine): Verdict {
+function verdictOf(asked: AskedView, line: WatchLine): Verdict {
   if ('gone' in line) return { kind: 'gone' };
   const { preview } = line;
   switch (preview.status) {

@@ -25,7 +25,7 @@ export function oldLogPath(directory: string, source: string): string {
 }
 
 /** Beginning of the lines that are ours and not the app's. */
-export const OWN_LINE = '[berth]';
+const OWN_LINE = '[berth]';
 
 interface LogWindow {
   readBytes: number;

@@ -8,7 +8,7 @@ import { processOf } from './process-table.ts';
 import { killTree } from './process-tree.ts';
 
 /** Name of the setup's log among those of the services. */
-export const SETUP_SOURCE = 'setup';
+const SETUP_SOURCE = 'setup';
 
 /**
  * Resolves when the command has ended with status 0. Throws SETUP_FAILED and SETUP_TIMED_OUT with the last lines as detail, and the
