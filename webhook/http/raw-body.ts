@@ -13,7 +13,7 @@ export interface BodyLimits {
 }
 
 /** A body that is not taken. `statusCode` is the answer. */
-export class BodyRefused extends Error {
+class BodyRefused extends Error {
   override readonly name = 'BodyRefused';
   readonly statusCode: 400 | 413 | 503;
 
