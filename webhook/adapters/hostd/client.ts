@@ -35,7 +35,8 @@ async function exchange(
   const end = () => socket.destroy();
   signal?.addEventListener('abort', end);
   try {
-    await once(socket, 'connect');
+    // A socket that is destroyed while it connects says neither `connect` nor `error`.
+    await once(socket, 'connect', signal === undefined ? {} : { signal });
     socket.write(`${JSON.stringify(request)}\n`);
     if (lines !== undefined) void sendLines(socket, lines).catch(() => socket.destroy());
     return await reply(socket, onLine);
