@@ -32,7 +32,7 @@ const CROWD = { large: 280, small: 10 };
 
 async function realWorldOf(from: string, seed: number): Promise<RealWorldResult> {
   if (!/^\d+$/.test(from)) return JSON.parse(await readFile(from, 'utf8')) as RealWorldResult;
-  return playRealWorld({ schedules: Number(from), seed, onProgress: say });
+  return playRealWorld({ world: 'real', schedules: Number(from), seed, onProgress: say });
 }
 
 async function measureAll(real: string): Promise<Measured> {

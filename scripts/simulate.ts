@@ -7,13 +7,14 @@ import { FAULT_KINDS, REAL_FAULT_KINDS } from '../test/simulation/faults.ts';
 import type { RealWorldResult } from '../test/simulation/real-world.ts';
 import { runSchedules, type SimulationResult } from '../test/simulation/run-schedules.ts';
 
-const USAGE = `npm run simulate -- [--world simulated|real] [--schedules N] [--seed S] [--faults none|all|<kinds>] [--json]
+const USAGE = `npm run simulate -- [--world simulated|real|host] [--schedules N] [--seed S] [--faults none|all|<kinds>] [--json]
 
   --world real     against the real thing: PostgreSQL, git, processes, the gateway, kill -9 of the operator; only GitHub is a stand-in
-  --schedules N    how many histories (default 1000; 20 in the real world)
+  --world host     against the stack of a NixOS host, on test hosts of this machine (needs root): containers, hostd, Caddy, PostgreSQL, nftables, Nix
+  --schedules N    how many histories (default 1000; 20 in the real world and on a host)
   --seed S         first seed; without it a fresh one, which is printed
   --faults KINDS   none, all (default), or of: ${FAULT_KINDS.join(', ')}, separated by commas;
-                   in the real world of: ${REAL_FAULT_KINDS.join(', ')}
+                   in the real world and on a host of: ${REAL_FAULT_KINDS.join(', ')}
   --fail-fast      stop at the first divergence, and do not shrink it
   --json           the result as one JSON object
   --help           this text
@@ -69,12 +70,13 @@ async function main(): Promise<number> {
     }
     const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : integerFrom('seed', values.seed, 0);
     const { world, faults, 'fail-fast': failFast } = values;
-    if (world !== 'simulated' && world !== 'real')
-      throw new RangeError(`--world: "${world}" is neither simulated nor real`);
-    const schedules = integerFrom('schedules', values.schedules ?? (world === 'real' ? '20' : '1000'), 1);
+    if (world !== 'simulated' && world !== 'real' && world !== 'host')
+      throw new RangeError(`--world: "${world}" is neither simulated nor real nor host`);
+    const schedules = integerFrom('schedules', values.schedules ?? (world === 'simulated' ? '1000' : '20'), 1);
     const result =
-      world === 'real'
+      world !== 'simulated'
         ? await (await import('../test/simulation/real-world.ts')).playRealWorld({
+            world,
             schedules,
             seed,
             faults: faultsFrom(faults, REAL_FAULT_KINDS),

@@ -3,8 +3,11 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { whyNoTestHost } from './requirements.ts';
 
-/** A file of tests inside a host takes up to a minute and a half on a quiet machine, several times that on a busy one; beyond this it hangs. */
-const timeoutMs = 400_000;
+/**
+ * A file of tests inside a host takes up to a minute and a half on a quiet machine, several times that on a busy one; histories that end wrongly are
+ * watched for eight minutes, in which they might still come right. Beyond this it hangs.
+ */
+const timeoutMs = 700_000;
 
 /**
  * Runs `body` when the machine can carry a test host and has the `programs` that this test wants besides. In CI a missing requirement fails the test

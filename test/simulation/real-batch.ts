@@ -1,19 +1,14 @@
 /** Some histories at once on one operator, each with repositories of its own; and whether their worlds are right in the end. */
-import { randomBytes } from 'node:crypto';
-import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { startEmbeddedPostgres } from '../../webhook/adapters/embedded-postgres/embedded-postgres.ts';
 import type { FakeDelivery, Passage } from '../support/fake-github/deliveries.ts';
-import { startFakeGitHub, type FakeGitHub } from '../support/fake-github.ts';
-import { startOperatorProcess, type LastWords, type OperatorProcess } from '../support/operator-process.ts';
-import { silentLog } from '../support/silent-log.ts';
+import type { LastWords } from '../support/operator-process.ts';
 import type { RealFaultKind } from './faults.ts';
 import { randomHistory, storyOf, type History, type HistoryEvent } from './history.ts';
 import { SeededRandom } from './random.ts';
 import { realPullProblems, takeRealInventory, type RealWorld } from './real-divergences.ts';
 import { RealHistory } from './real-history.ts';
+import { SWEEP_SECONDS, type OpenStage, type RealStage } from './real-stage.ts';
 
 /** What was done to the operator, how often. */
 export interface Interventions {
@@ -25,9 +20,13 @@ export interface Interventions {
   readonly beside: number;
   /** kill -9, and two started at once, of which one was refused. */
   readonly two: number;
+  /** kill -9 of hostd, where there is one, with an operator that goes on. */
+  readonly hostd: number;
+  /** kill -9 of both, and started again. */
+  readonly all: number;
 }
 
-export const NO_INTERVENTIONS: Interventions = { kill: 0, stop: 0, beside: 0, two: 0 };
+export const NO_INTERVENTIONS: Interventions = { kill: 0, stop: 0, beside: 0, two: 0, hostd: 0, all: 0 };
 
 export interface BatchResult {
   readonly failures: readonly { readonly seed: number; readonly story: readonly string[] }[];
@@ -38,8 +37,6 @@ export interface BatchResult {
 
 /** A history's forty virtual seconds take this share of them: the more are played at once, the more time each has. */
 const paceOf = (histories: number) => 0.1 + 0.025 * histories;
-/** The shortest that the configuration allows: a lost delivery costs this much. */
-const SWEEP_SECONDS = 10;
 /** Orphans wait for five minutes before they go; nothing else takes that long. */
 const QUIET_MS_MAX = 8 * 60_000;
 const LOOK_EVERY_MS = 1_000;
@@ -47,45 +44,25 @@ const LOOK_EVERY_MS = 1_000;
 const STAYS_RIGHT_MS = SWEEP_SECONDS * 1_000 + 3_000;
 const LOG_LINES_TOLD = 30;
 
-export async function playBatch(options: {
-  seeds: readonly number[];
-  faults: readonly RealFaultKind[];
-  /** Loopback addresses that nobody else uses. */
-  pool: string;
-}): Promise<BatchResult> {
-  const { seeds, faults, pool } = options;
+export interface BatchOptions {
+  readonly seeds: readonly number[];
+  readonly faults: readonly RealFaultKind[];
+}
+
+export async function playBatch(options: BatchOptions & { readonly openStage: OpenStage }): Promise<BatchResult> {
+  const { seeds, faults, openStage } = options;
   await using stack = new AsyncDisposableStack();
-  const directory = stack.adopt(await mkdtemp(join(tmpdir(), 'berth-world-')), (path) =>
-    rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }),
-  );
-  // As root, PostgreSQL and the apps run as users of their own, who have to get there.
-  await chmod(directory, 0o711);
-  const github = stack.use(await startFakeGitHub());
-  const histories = seeds.map((seed) => randomHistory(seed, faults));
-  const played = await Promise.all(histories.map((history, index) => RealHistory.prepare(github, history, index)));
-  const webhookSecret = randomBytes(32).toString('hex');
-  const operator = stack.adopt(
-    await startOperatorProcess({
-      directory,
-      repositories: played.flatMap((each) => each.allowedNames()),
-      apiUrl: github.apiUrl,
-      cloneBase: github.cloneBase,
-      token: github.token,
-      webhookSecret,
-      gatewayPort: 0,
-      pool,
-      drafts: false,
-      limits: { sweep_seconds: SWEEP_SECONDS },
-    }),
-    (each) => each.stop(),
-  );
-  github.deliverTo({ url: `${operator.webhookUrl}/webhook/github`, secret: webhookSecret });
-  return await new Batch(github, operator, played).run(faults);
+  let played: RealHistory[] = [];
+  const stage = await openStage(stack, async (github) => {
+    const histories = seeds.map((seed) => randomHistory(seed, faults));
+    played = await Promise.all(histories.map((history, index) => RealHistory.prepare(github, history, index)));
+    return { repositories: played.flatMap((each) => each.allowedNames()) };
+  });
+  return await new Batch(stage, played).run(faults);
 }
 
 class Batch {
-  readonly #github: FakeGitHub;
-  readonly #operator: OperatorProcess;
+  readonly #stage: RealStage;
   readonly #played: readonly RealHistory[];
   readonly #random: SeededRandom;
   /** Kills, stops and changed allow-lists, one after the other. */
@@ -94,9 +71,8 @@ class Batch {
   /** What a second operator did that it must not. */
   readonly #intrusions: string[] = [];
 
-  constructor(github: FakeGitHub, operator: OperatorProcess, played: readonly RealHistory[]) {
-    this.#github = github;
-    this.#operator = operator;
+  constructor(stage: RealStage, played: readonly RealHistory[]) {
+    this.#stage = stage;
     this.#played = played;
     this.#random = new SeededRandom(played[0]?.history.seed ?? 0);
   }
@@ -106,11 +82,7 @@ class Batch {
       const startedAt = performance.now();
       await this.#play(faults);
       const playedAt = performance.now();
-      const { url } = await startEmbeddedPostgres({
-        directory: join(this.#operator.stateDirectory, 'postgres'),
-        log: silentLog,
-      });
-      const failures = await this.#verdict(url);
+      const failures = await this.#verdict();
       const rightAt = performance.now();
       const left = await this.#closeAll();
       const restMs = [playedAt - startedAt, rightAt - playedAt, performance.now() - rightAt];
@@ -125,7 +97,7 @@ class Batch {
   /** All events at their times; afterwards nothing goes wrong any more, and the operator runs. */
   async #play(faults: readonly RealFaultKind[]): Promise<void> {
     const random = this.#random;
-    if (faults.includes('delivery')) this.#github.deliveries.passage = (delivery) => this.#passageOf(delivery);
+    if (faults.includes('delivery')) this.#stage.github.deliveries.passage = (delivery) => this.#passageOf(delivery);
     const startedAt = performance.now();
     const pace = paceOf(this.#played.length);
     await Promise.all(
@@ -133,20 +105,22 @@ class Batch {
         for (const event of each.history.events) {
           await delay(Math.max(0, startedAt + event.atMs * pace - performance.now()));
           if (faults.includes('github') && random.chance(0.2))
-            this.#github.faults.add({ fault: random.pick(GITHUB_FAULTS) });
+            this.#stage.github.faults.add({ fault: random.pick(GITHUB_FAULTS) });
           await this.#happen(each, event);
         }
       }),
     );
     await this.#turn;
     this.#nothingGoesWrong();
-    await this.#github.deliveries.settled();
+    await this.#stage.github.deliveries.settled();
   }
 
   async #happen(played: RealHistory, event: HistoryEvent): Promise<void> {
     const { kind } = event;
     if (kind === 'second-operator') return this.#intervene(this.#random.pick(['beside', 'two']));
-    if (kind === 'kill' || kind === 'stop') return this.#intervene(kind);
+    if (kind === 'stop') return this.#intervene('stop');
+    if (kind === 'kill')
+      return this.#intervene(this.#stage.killHostd === null ? 'kill' : this.#random.pick(['kill', 'hostd', 'all']));
     if (kind !== 'allow' && kind !== 'disallow') return played.happen(event);
     played.setAllowed(event.repository, kind === 'allow');
     return this.#intervene('kill');
@@ -155,11 +129,14 @@ class Batch {
   #intervene(how: keyof Interventions): Promise<void> {
     this.#turn = this.#turn.then(async () => {
       this.#interventions[how] += 1;
+      const { operator, killHostd } = this.#stage;
       const now = { repositories: this.#allowed() };
-      if (how === 'beside') return this.#mustBeRefused(await this.#operator.startBeside());
-      await this.#operator[how === 'stop' ? 'stop' : 'kill']();
-      if (how === 'two') return this.#mustBeRefused(await this.#operator.startTwo(now));
-      return this.#operator.start(now);
+      if (how === 'beside') return this.#mustBeRefused(await operator.startBeside());
+      if (how === 'hostd') return killHostd?.();
+      await operator[how === 'stop' ? 'stop' : 'kill']();
+      if (how === 'all') await killHostd?.();
+      if (how === 'two') return this.#mustBeRefused(await operator.startTwo(now));
+      return operator.start(now);
     });
     return this.#turn;
   }
@@ -179,8 +156,8 @@ class Batch {
   }
 
   #nothingGoesWrong(): void {
-    this.#github.deliveries.passage = () => 'deliver';
-    this.#github.faults.clear();
+    this.#stage.github.deliveries.passage = () => 'deliver';
+    this.#stage.github.faults.clear();
   }
 
   #allowed(): string[] {
@@ -188,29 +165,32 @@ class Batch {
   }
 
   /** The histories whose world is not as it should be when it has had its time, with what is wrong. */
-  async #verdict(databaseUrl: string): Promise<BatchResult['failures']> {
+  async #verdict(): Promise<BatchResult['failures']> {
     const deadline = performance.now() + QUIET_MS_MAX;
-    let problems = await this.#problems(databaseUrl);
+    let problems = await this.#problems();
     let rightSince = performance.now();
     while (performance.now() < deadline) {
       if (problems.length === 0 && performance.now() - rightSince > STAYS_RIGHT_MS) return [];
       await delay(LOOK_EVERY_MS);
-      problems = await this.#problems(databaseUrl);
+      problems = await this.#problems();
       if (problems.length > 0) rightSince = performance.now();
     }
     const log = await this.#logEnd();
     return problems.map(({ history, texts }, index) => failureOf(history, texts, index === 0 ? log : []));
   }
 
-  async #problems(databaseUrl: string): Promise<{ history: History; texts: string[] }[]> {
-    const world: RealWorld = {
-      operator: this.#operator,
-      databaseUrl,
+  #world(): RealWorld {
+    return {
+      stage: this.#stage,
       allowed: this.#allowed(),
       apps: new Map(this.#played.flatMap((each) => [...each.apps])),
       strangers: new Set(this.#played.flatMap((each) => [...each.strangers])),
-      acknowledged: this.#github.deliveries.all.filter(({ status }) => status === 202).map(({ guid }) => guid),
+      acknowledged: this.#stage.github.deliveries.all.filter(({ status }) => status === 202).map(({ guid }) => guid),
     };
+  }
+
+  async #problems(): Promise<{ history: History; texts: string[] }[]> {
+    const world = this.#world();
     const inventory = await takeRealInventory(world);
     const found: { history: History; texts: string[] }[] = [];
     for (const [index, each] of this.#played.entries()) {
@@ -230,18 +210,17 @@ class Batch {
     this.#nothingGoesWrong();
     const open = this.#played.flatMap((each) => each.pulls()).filter(({ state }) => state.state === 'open');
     await Promise.all(open.map((pull) => pull.close()));
-    const instances = join(this.#operator.stateDirectory, 'instances');
-    const left = async () => (await readdir(instances).catch(() => [])).filter((name) => !name.startsWith('.'));
+    const left = async () => (await takeRealInventory(this.#world())).things;
     const deadline = performance.now() + CLOSE_MS_MAX;
     while ((await left()).length > 0 && performance.now() < deadline) await delay(LOOK_EVERY_MS);
     const [history] = this.#played.map((each) => each.history);
-    const names = await left();
+    const names = (await left()).map(({ what, name }) => `${what} ${name}`);
     if (names.length === 0 || history === undefined) return null;
     return failureOf(history, [`left after all was closed: ${names.join(', ')}`], await this.#logEnd());
   }
 
   async #logEnd(): Promise<string[]> {
-    return (await readFile(this.#operator.logFile, 'utf8')).trimEnd().split('\n').slice(-LOG_LINES_TOLD);
+    return (await readFile(this.#stage.operator.logFile, 'utf8')).trimEnd().split('\n').slice(-LOG_LINES_TOLD);
   }
 }
 

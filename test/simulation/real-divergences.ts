@@ -1,20 +1,16 @@
-/** Compares the real world with the model from the outside: catalogs, directories, the process table, route files, answers at URLs, GitHub's threads. */
-import { execFile } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+/** Compares the real world with the model from the outside: catalogs, what is found on the host, answers at URLs, GitHub's threads. */
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { isAllowedRepository } from '../../webhook/core/policy.ts';
 import type { RepositoryName } from '../../webhook/core/pull-request.ts';
-import { get } from '../../scripts/demo/steady-load.ts';
 import type { FakePullRequest } from '../support/fake-github/pull-request.ts';
-import type { OperatorProcess } from '../support/operator-process.ts';
+import type { FoundThing, RealStage } from './real-stage.ts';
 import type { AppKind } from './simulated-github.ts';
 
 /** What the model knows of the real world that is compared with it. */
 export interface RealWorld {
-  readonly operator: OperatorProcess;
-  readonly databaseUrl: string;
+  readonly stage: RealStage;
   readonly allowed: readonly string[];
   /** What the app at a commit is like. */
   readonly apps: ReadonlyMap<string, AppKind>;
@@ -27,9 +23,11 @@ export interface RealWorld {
 /** What there is, read once for all histories. */
 export interface RealInventory {
   readonly previews: ReadonlyMap<string, FoundPreview>;
-  /** Instance directory → how many supervisors run in it. */
-  readonly supervisors: ReadonlyMap<string, number>;
+  /** Instance → how many of it run. */
+  readonly running: ReadonlyMap<string, number>;
   readonly databases: ReadonlySet<string>;
+  /** Everything of previews, whoever it belongs to. */
+  readonly things: readonly FoundThing[];
   /** What belongs to nobody, or breaks a promise whoever it belongs to. */
   readonly problems: readonly string[];
 }
@@ -49,7 +47,8 @@ const FAILURES_OF: Readonly<Partial<Record<AppKind, readonly string[]>>> = {
 };
 
 export async function takeRealInventory(world: RealWorld): Promise<RealInventory> {
-  const client = new Client({ connectionString: world.databaseUrl });
+  const { running, things: onHost } = await world.stage.look();
+  const client = new Client({ connectionString: await world.stage.databaseUrl() });
   await client.connect();
   try {
     const names = async (text: string, values: unknown[] = []) =>
@@ -75,46 +74,36 @@ export async function takeRealInventory(world: RealWorld): Promise<RealInventory
       from berth.previews p`,
     );
     const previews = new Map(rows.map((row) => [row.key, row]));
-    const supervisors = await supervisorsUnder(join(world.operator.stateDirectory, 'instances'));
+    const things: FoundThing[] = [
+      ...onHost,
+      ...[...databases].map((name) => ({ what: 'database', of: 'database', name }) as const),
+      ...roles.map((name) => ({ what: 'role', of: 'database', name }) as const),
+    ];
     const problems = [
       ...lost.map((id) => `${id} was acknowledged and lost`),
       ...labels.map((label) => `host name ${label} belongs to nobody`),
-      ...(await leftovers(world, rows, { databases, roles, supervisors })),
+      ...nobodys(things, rows),
+      ...(await fetchedStrangers(world)),
     ];
-    return { previews, supervisors, databases, problems };
+    return { previews, running, databases, things, problems };
   } finally {
     await client.end();
   }
 }
 
-async function leftovers(
-  world: RealWorld,
-  records: readonly FoundPreview[],
-  found: { databases: ReadonlySet<string>; roles: readonly string[]; supervisors: ReadonlyMap<string, number> },
-): Promise<string[]> {
-  const instances = new Set(records.flatMap((record) => record.instances.map(({ name }) => name)));
-  const databases = new Set(records.flatMap(({ database }) => database ?? []));
-  const slugs = new Set(records.flatMap(({ slug }) => slug ?? []));
-  const nobodys = (kind: string, names: Iterable<string>, owned: ReadonlySet<string>) =>
-    [...names].filter((name) => !owned.has(name)).map((name) => `${kind} ${name} belongs to nobody`);
-  const routes = await entriesOf(join(world.operator.stateDirectory, 'routes'));
-  const directories = await entriesOf(join(world.operator.stateDirectory, 'instances'));
-  return [
-    ...nobodys('directory', directories, instances),
-    ...nobodys('supervisor of', found.supervisors.keys(), instances),
-    ...nobodys('database', found.databases, databases),
-    ...nobodys('role', found.roles, databases),
-    ...nobodys(
-      'route',
-      routes.map((file) => file.replace(/\.json$/, '')),
-      slugs,
-    ),
-    ...(await fetchedStrangers(world)),
-  ];
+function nobodys(things: readonly FoundThing[], records: readonly FoundPreview[]): string[] {
+  const owned: Readonly<Record<FoundThing['of'], ReadonlySet<string>>> = {
+    instance: new Set(records.flatMap((record) => record.instances.map(({ name }) => name))),
+    database: new Set(records.flatMap(({ database }) => database ?? [])),
+    preview: new Set(records.flatMap(({ slug }) => slug ?? [])),
+  };
+  return things
+    .filter(({ of, name }) => !owned[of].has(name))
+    .map(({ what, name }) => `${what} ${name} belongs to nobody`);
 }
 
 async function fetchedStrangers(world: RealWorld): Promise<string[]> {
-  const mirrors = join(world.operator.stateDirectory, 'mirrors');
+  const mirrors = join(world.stage.operator.stateDirectory, 'mirrors');
   const found: string[] = [];
   for (const mirror of await entriesOf(mirrors)) {
     const kept = new Set(await entriesOf(join(mirrors, mirror, 'refs', 'berth')));
@@ -154,12 +143,12 @@ export async function realPullProblems(
   if (!comment.includes(head.sha) || !wanted.some((text) => comment.includes(text)))
     problems.push(`${says}, not ${wanted.join(' or ')} for ${head.sha}`);
   if (status !== (failures === undefined ? 'success' : 'failure')) problems.push(`the status is ${status}`);
-  const running = record.instances.filter(({ name }) => inventory.supervisors.has(name));
+  const running = record.instances.filter(({ name }) => inventory.running.has(name));
   const answering = record.instances.filter((each) => each.answering);
   if (JSON.stringify(running) !== JSON.stringify(answering))
     problems.push(`${running.length} instances run, ${answering.length} should`);
-  if ([...inventory.supervisors].some(([name, count]) => count > 1 && running.some((each) => each.name === name)))
-    problems.push('two supervisors of one instance');
+  if ([...inventory.running].some(([name, count]) => count > 1 && running.some((each) => each.name === name)))
+    problems.push('an instance runs twice');
   if (record.instances.length > 3) problems.push(`${record.instances.length} instances are kept`);
   return failures === undefined
     ? [...problems, ...(await liveProblems(world, inventory, { pull, record, app }))]
@@ -174,11 +163,9 @@ async function liveProblems(
   const { slug } = record;
   if (slug === null) return ['it has no name'];
   const problems: string[] = [];
-  const port = world.operator.gatewayPort;
   for (const label of [slug, ...(app === 'with-extra-host' ? [`admin-${slug}`] : [])]) {
-    const host = `${label}.localhost:${port}`;
-    const body = await get({ port, host, path: '/' }).catch((error: unknown) => String(error));
-    if (body !== pull.head) problems.push(`${host} answers ${body.slice(0, 80)}, not the head`);
+    const body = await world.stage.askApp(label).catch((error: unknown) => String(error));
+    if (body !== pull.head) problems.push(`${label} answers ${body.slice(0, 80)}, not the head`);
   }
   if (app === 'with-database' && (record.database === null || !inventory.databases.has(record.database)))
     problems.push('its database is missing');
@@ -187,22 +174,4 @@ async function liveProblems(
 
 async function entriesOf(directory: string): Promise<string[]> {
   return (await readdir(directory).catch(() => [])).filter((name) => !name.startsWith('.'));
-}
-
-async function supervisorsUnder(directory: string): Promise<Map<string, number>> {
-  const found = new Map<string, number>();
-  for (const line of await commandLines()) {
-    const at = line.indexOf(`${directory}/`);
-    if (at === -1 || !line.includes('supervisor.ts')) continue;
-    const name = line.slice(at + directory.length + 1).split('/')[0] ?? '';
-    found.set(name, (found.get(name) ?? 0) + 1);
-  }
-  return found;
-}
-
-async function commandLines(): Promise<string[]> {
-  const pids = await readdir('/proc').catch(() => null);
-  if (pids === null) return (await promisify(execFile)('ps', ['-axo', 'command='])).stdout.split('\n');
-  const own = pids.filter((name) => /^\d+$/.test(name));
-  return Promise.all(own.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')));
 }

@@ -1,14 +1,20 @@
 /**
- * The same random histories as in the simulation, against the real thing: PostgreSQL, git, processes, the gateway, and an operator that is killed with
- * SIGKILL or stopped, and started again, also twice at once. Only GitHub is a stand-in. Histories are played in batches, several batches side by
- * side: while one waits for its world to stay right, others keep the cores busy.
+ * The same random histories as in the simulation, against the real thing, and an operator that is killed with SIGKILL or stopped, and started again,
+ * also twice at once. Only GitHub is a stand-in. Two worlds: `real` is the embedded default (PostgreSQL, git, processes, the gateway), `host` the
+ * stack of a NixOS host on test hosts (containers, hostd, Caddy, nftables). Histories are played in batches, several batches side by side: while one
+ * waits for its world to stay right, others keep the cores busy.
  */
 import { randomInt } from 'node:crypto';
 import { inspect } from 'node:util';
 import { REAL_FAULT_KINDS, type RealFaultKind } from './faults.ts';
-import { NO_INTERVENTIONS, playBatch, type BatchResult, type Interventions } from './real-batch.ts';
+import { playOnTestHost } from './play-on-test-host.ts';
+import { processStage } from './process-stage.ts';
+import { NO_INTERVENTIONS, playBatch, type BatchOptions, type BatchResult, type Interventions } from './real-batch.ts';
+
+export type RealWorldName = 'real' | 'host';
 
 export interface RealWorldOptions {
+  readonly world: RealWorldName;
   readonly schedules: number;
   /** Schedule number n has the seed `seed + n`. */
   readonly seed: number;
@@ -27,28 +33,42 @@ export interface RealWorldResult {
   readonly failures: readonly { readonly seed: number; readonly story: readonly string[] }[];
 }
 
-/** Histories that one operator plays at a time. More would have it killed so often that none of them gets anything done in between. */
-const BATCH = 10;
-/** Batches at a time, each with an operator and a PostgreSQL of its own: half of a batch’s time is waiting. */
-const BATCHES_AT_ONCE = 3;
+interface WorldPlan {
+  /** Histories that one operator plays at a time. More would have it killed so often that none of them gets anything done in between. */
+  readonly batch: number;
+  /** Batches at a time, each with an operator and a PostgreSQL of its own: half of a batch’s time is waiting. */
+  readonly batchesAtOnce: number;
+  readonly play: (batch: { index: number } & BatchOptions) => Promise<BatchResult>;
+}
+
+// A run of ours has a /16 of loopback addresses, and each batch a /22 of it: no two apps meet.
+const network = randomInt(110, 250);
+
+const PLANS: Readonly<Record<RealWorldName, WorldPlan>> = {
+  real: {
+    batch: 10,
+    batchesAtOnce: 3,
+    play: ({ index, ...options }) =>
+      playBatch({ ...options, openStage: processStage(`127.${network}.${4 * (index % 64)}.0/22`) }),
+  },
+  host: { batch: 5, batchesAtOnce: 2, play: playOnTestHost },
+};
 
 /** Plays all histories and compares each world with its model once it has come to rest. */
 export async function playRealWorld(options: RealWorldOptions): Promise<RealWorldResult> {
-  const { schedules, seed, faults = REAL_FAULT_KINDS, onProgress = () => undefined } = options;
+  const { world, schedules, seed, faults = REAL_FAULT_KINDS, onProgress = () => undefined } = options;
+  const { batch, batchesAtOnce, play } = PLANS[world];
   const startedAt = performance.now();
   const seconds = () => Math.round((performance.now() - startedAt) / 1_000);
-  const batches = Array.from({ length: Math.ceil(schedules / BATCH) }, (_, index) =>
-    Array.from({ length: Math.min(BATCH, schedules - index * BATCH) }, (_, at) => seed + index * BATCH + at),
+  const batches = Array.from({ length: Math.ceil(schedules / batch) }, (_, index) =>
+    Array.from({ length: Math.min(batch, schedules - index * batch) }, (_, at) => seed + index * batch + at),
   );
   const results: BatchResult[] = [];
-  // A run of ours has a /16 of loopback addresses, and each batch a /22 of it: no two apps meet.
-  const network = randomInt(110, 250);
   let next = 0;
   const work = async () => {
     for (let index = next++; index < batches.length; index = next++) {
       const seeds = batches[index] ?? [];
-      const pool = `127.${network}.${4 * (index % 64)}.0/22`;
-      const result = await playBatch({ seeds, faults, pool }).catch((error: unknown) => unplayed(seeds, error));
+      const result = await play({ index, seeds, faults }).catch((error: unknown) => unplayed(seeds, error));
       results.push(result);
       onProgress(
         `${seconds()} s: seeds ${seeds[0]} to ${seeds.at(-1)}, ${result.failures.length} divergences, ` +
@@ -56,7 +76,7 @@ export async function playRealWorld(options: RealWorldOptions): Promise<RealWorl
       );
     }
   };
-  await Promise.all(Array.from({ length: Math.min(BATCHES_AT_ONCE, batches.length) }, work));
+  await Promise.all(Array.from({ length: Math.min(batchesAtOnce, batches.length) }, work));
   const failures = results.flatMap((result) => result.failures).sort((a, b) => a.seed - b.seed);
   const perSecond = Math.round((schedules / (performance.now() - startedAt)) * 100_000) / 100;
   const interventions = results.reduce((sum, result) => added(sum, result.interventions), NO_INTERVENTIONS);
@@ -70,5 +90,12 @@ function unplayed(seeds: readonly number[], error: unknown): BatchResult {
 }
 
 function added(a: Interventions, b: Interventions): Interventions {
-  return { kill: a.kill + b.kill, stop: a.stop + b.stop, beside: a.beside + b.beside, two: a.two + b.two };
+  return {
+    kill: a.kill + b.kill,
+    stop: a.stop + b.stop,
+    beside: a.beside + b.beside,
+    two: a.two + b.two,
+    hostd: a.hostd + b.hostd,
+    all: a.all + b.all,
+  };
 }

@@ -2,7 +2,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { TestContext } from 'node:test';
 
 export interface GitServer {
   /** `http://127.0.0.1:<port>` */
@@ -13,7 +12,8 @@ export interface GitServer {
 
 /** Null where git has no http-backend. `answer` may take a request before git gets it, and says whether it did. */
 export async function aGitServer(
-  t: TestContext,
+  /** A test, or whatever else has an end. */
+  t: { after(end: () => void): void },
   root: string,
   options: {
     token?: string;

@@ -55,7 +55,15 @@ export interface OperatorSettings {
   /** Whether drafts get previews; they do when absent. */
   readonly drafts?: boolean;
   readonly limits?: Readonly<Record<string, number>>;
+  /** Where it is not a folder of `directory`. */
+  readonly stateDirectory?: string;
+  /** More of its configuration, by section. */
+  readonly sections?: Readonly<Record<string, TomlSection>>;
+  /** What makes another user of a process before it becomes node (`setpriv …`). */
+  readonly become?: readonly string[];
 }
+
+type TomlSection = Readonly<Record<string, string | number | boolean | readonly string[]>>;
 
 interface Ports {
   readonly server: number;
@@ -90,8 +98,7 @@ export async function startOperatorProcess(settings: OperatorSettings): Promise<
       throw new Error(`The operator did not start:\n${lines.join('\n')}`, { cause: error });
     }
   };
-  const configure = (changes?: Changes) =>
-    writeFile(configFile, configText({ ...settings, ...changes }, ports), { mode: 0o600 });
+  const configure = (changes?: Changes) => writeFile(configFile, configText({ ...settings, ...changes }, ports));
   await configure();
   let child = await ready([spawnInto(logFile)]);
 
@@ -102,7 +109,7 @@ export async function startOperatorProcess(settings: OperatorSettings): Promise<
     },
     webhookUrl,
     gatewayPort: ports.gateway,
-    stateDirectory: join(directory, 'state'),
+    stateDirectory: settings.stateDirectory ?? join(directory, 'state'),
     configFile,
     logFile,
     stop: () => end('SIGTERM'),
@@ -150,7 +157,7 @@ function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
 }
 
 function configText(settings: OperatorSettings, ports: Ports): string {
-  return tomlText({
+  const sections: Record<string, TomlSection> = {
     github: {
       repositories: settings.repositories,
       api_url: settings.apiUrl,
@@ -159,17 +166,20 @@ function configText(settings: OperatorSettings, ports: Ports): string {
     },
     server: { port: ports.server },
     gateway: { port: ports.gateway },
-    state: { directory: 'state' },
+    state: { directory: settings.stateDirectory ?? 'state' },
     runtime: settings.pool === undefined ? {} : { pool: settings.pool },
     limits: settings.limits ?? {},
-  });
+  };
+  return tomlText({ ...sections, ...settings.sections });
 }
 
 function spawnService(settings: OperatorSettings, configFile: string, logFile: string): ChildProcess {
   const log = openSync(logFile, 'a');
   try {
     const only = settings.only === undefined ? [] : ['--only', settings.only];
-    return spawn(process.execPath, ['webhook/main.ts', '--config', configFile, ...only], {
+    const service = [process.execPath, 'webhook/main.ts', '--config', configFile, ...only];
+    const [program = '', ...words] = settings.become === undefined ? service : [...settings.become, ...service];
+    return spawn(program, words, {
       cwd: ROOT,
       stdio: ['ignore', log, log],
       env: {
@@ -250,7 +260,7 @@ async function freePorts(count: number): Promise<[number, number]> {
   return [ports[0] ?? 0, ports[1] ?? 0];
 }
 
-function tomlText(sections: Record<string, Record<string, string | number | boolean | readonly string[]>>): string {
+function tomlText(sections: Readonly<Record<string, TomlSection>>): string {
   // JSON strings, numbers and lists of strings are TOML too.
   return Object.entries(sections)
     .map(
