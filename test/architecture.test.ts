@@ -185,8 +185,6 @@ const TOO_LARGE: ReadonlySet<string> = new Set([
   'webhook/adapters/git/place-tree.ts placeRepository',
   'webhook/adapters/git/sources.ts entryOf',
   'webhook/adapters/git/sources.ts readFileOf',
-  'webhook/adapters/postgres/liveness.ts openLiveness',
-  'webhook/adapters/postgres/preview-store.ts previewStore',
   'webhook/adapters/runtimes/nixos-container/runtime.ts runSetup',
   'webhook/adapters/runtimes/process/runtime.ts processRuntime',
   'webhook/commands/hostctl/maintenance-log.ts logMaintenance',

@@ -49,51 +49,26 @@ interface LivenessOptions {
 /** Throws STATE_UNAVAILABLE when PostgreSQL cannot be reached now; later losses are healed by connecting again. */
 export async function openLiveness(options: LivenessOptions): Promise<Liveness> {
   const closing = new AbortController();
-  let client: Client | null = null;
-  let life: Life | null = null;
+  let connection: Connection | null = null;
   let coming = Promise.withResolvers<Life>();
 
-  const connect = async (): Promise<Life> => {
-    const connected = new Client({
-      ...connectionConfig(options.url, 'berth liveness'),
-      query_timeout: HEARTBEAT_TIMEOUT_MS,
-    });
-    const lost = new AbortController();
-    const lose = (cause?: Error) => {
-      if (lost.signal.aborted) return;
-      const reason = new OperatorError(
-        'STATE_UNAVAILABLE',
-        'The connection to PostgreSQL that held our locks is lost.',
-        {
-          cause,
-        },
-      );
-      lost.abort(reason);
-      if (closing.signal.aborted || life?.lost !== lost.signal) return;
-      life = null;
+  const connect = async (): Promise<void> => {
+    const opened = await openConnection(options.url);
+    connection = opened;
+    const { life } = opened;
+    life.lost.addEventListener('abort', () => {
+      if (closing.signal.aborted) return;
+      const reason = life.lost.reason as OperatorError;
+      connection = null;
       coming = Promise.withResolvers<Life>();
-      options.log.error({ err: cause }, 'lost the connection to PostgreSQL; what runs is given up');
+      options.log.error({ err: reason.cause }, 'lost the connection to PostgreSQL; what runs is given up');
       options.onLost(reason);
       void reconnect();
-    };
-    connected.on('error', lose);
-    connected.on('end', () => lose());
-    try {
-      await connected.connect();
-      life = lifeOf(connected, lost.signal);
-      // A first answer proves more than a connection: the server may be starting up or shutting down.
-      await life.deadWorkerPools();
-    } catch (error) {
-      life = null;
-      await connected.end().catch(() => undefined);
-      throw error;
-    }
-    client = connected;
+    });
     coming.resolve(life);
-    return life;
   };
 
-  const reconnect = async () => {
+  const reconnect = async (): Promise<void> => {
     while (!closing.signal.aborted) {
       try {
         await connect();
@@ -108,14 +83,43 @@ export async function openLiveness(options: LivenessOptions): Promise<Liveness> 
 
   await connect();
   return {
-    current: async (signal) => life ?? (await abortable(coming.promise, closing.signal, signal)),
-    isAlive: () => life !== null,
+    current: async (signal) => connection?.life ?? (await abortable(coming.promise, closing.signal, signal)),
+    isAlive: () => connection !== null,
     async close() {
       closing.abort(new OperatorError('SHUTTING_DOWN', 'The operator is stopping.'));
-      life = null;
+      const client = connection?.client;
+      connection = null;
       await client?.end().catch(() => undefined);
     },
   };
+}
+
+interface Connection {
+  readonly client: Client;
+  readonly life: Life;
+}
+
+/** Resolves with a connection that has answered. */
+async function openConnection(url: string): Promise<Connection> {
+  const client = new Client({ ...connectionConfig(url, 'berth liveness'), query_timeout: HEARTBEAT_TIMEOUT_MS });
+  const lost = new AbortController();
+  const lose = (cause?: Error) =>
+    lost.abort(
+      new OperatorError('STATE_UNAVAILABLE', 'The connection to PostgreSQL that held our locks is lost.', { cause }),
+    );
+  client.on('error', lose);
+  client.on('end', () => lose());
+  const life = lifeOf(client, lost.signal);
+  try {
+    await client.connect();
+    // A first answer proves more than a connection: the server may be starting up or shutting down.
+    await life.deadWorkerPools();
+    lost.signal.throwIfAborted();
+  } catch (error) {
+    await client.end().catch(() => undefined);
+    throw error;
+  }
+  return { client, life };
 }
 
 async function abortable<Value>(promise: Promise<Value>, ...signals: (AbortSignal | undefined)[]): Promise<Value> {

@@ -1,0 +1,25 @@
+/** What has to be held before a preview is changed: the preview's lock, and in a transaction its row. */
+import type { ClientBase } from 'pg';
+import type { Slug } from '../../core/names.ts';
+import type { PreviewLock } from '../../ports.ts';
+import { rowsOf } from './connections.ts';
+
+/** The text of the key that the lock is for. Throws when the lock is not held any more. */
+export type ProvenKey = (lock: PreviewLock) => string;
+
+interface LockedRow {
+  readonly id: number;
+  readonly slug: Slug | null;
+  readonly answering_id: number | null;
+}
+
+/** The preview's row, locked until the transaction ends. Throws when there is none: then nothing can be given to it. */
+export async function lockedRow(client: ClientBase, key: string): Promise<LockedRow> {
+  const [row] = await rowsOf<LockedRow>(
+    client,
+    'select id, slug, answering_id from berth.previews where key = $1 for update',
+    [key],
+  );
+  if (row === undefined) throw new Error(`there is no record of preview ${key}`);
+  return row;
+}

@@ -1,0 +1,120 @@
+/** The instances of previews, with the slots that they have on their host. */
+import type { ClientBase, Pool } from 'pg';
+import { instanceNameOf, slotOf, type InstanceName } from '../../core/names.ts';
+import type { InstanceFacts, InstanceRecord } from '../../core/preview.ts';
+import type { Revision } from '../../core/pull-request.ts';
+import { nextSlot, type AddressPool } from '../../core/slots.ts';
+import type { PreviewStore } from '../../ports.ts';
+import { inTransaction, rowsOf } from './connections.ts';
+import { lockedRow, type ProvenKey } from './locked-row.ts';
+import { INSTANCE_COLUMNS, instanceFrom } from './preview-rows.ts';
+
+interface InstanceOptions {
+  readonly pool: Pool;
+  /** Whose slot counter instances are numbered from. */
+  readonly host: string;
+  readonly addresses: AddressPool;
+}
+
+export function instancesOf(
+  options: InstanceOptions,
+  proven: ProvenKey,
+): Pick<PreviewStore, 'createInstance' | 'saveInstance' | 'saveSwitch' | 'removeInstance'> {
+  const { pool, host } = options;
+  return {
+    createInstance: async (lock, revision) => {
+      const key = proven(lock);
+      return inTransaction(pool, (client) => createInstance(client, key, { ...options, revision }));
+    },
+    async saveInstance(lock, name, facts) {
+      await saveInstance(pool, { key: proven(lock), host, name, facts });
+    },
+    saveSwitch: async (lock, name, at) => {
+      const key = proven(lock);
+      await inTransaction(pool, (client) => saveSwitch(client, { key, host, name, at }));
+    },
+    async removeInstance(lock, name) {
+      // The slot's row goes with the instance, and answering_id becomes null.
+      await rowsOf(
+        pool,
+        `delete from berth.instances using berth.previews, berth.slots
+         where previews.key = $1 and instances.preview_id = previews.id
+           and slots.instance_id = instances.id and slots.host = $2 and slots.slot = $3`,
+        [proven(lock), host, slotOf(name)],
+      );
+    },
+  };
+}
+
+async function createInstance(
+  client: ClientBase,
+  key: string,
+  { host, addresses, revision }: InstanceOptions & { revision: Revision },
+): Promise<InstanceRecord> {
+  const preview = await lockedRow(client, key);
+  await rowsOf(client, 'insert into berth.slot_counters (host) values ($1) on conflict do nothing', [host]);
+  const [counter] = await rowsOf<{ next_slot: number }>(
+    client,
+    'select next_slot from berth.slot_counters where host = $1 for update',
+    [host],
+  );
+  const inUse = await rowsOf<{ slot: number }>(client, 'select slot from berth.slots where host = $1', [host]);
+  const next = nextSlot(addresses, counter?.next_slot ?? 1, new Set(inUse.map((row) => row.slot)));
+  const [instance] = await rowsOf(
+    client,
+    `insert into berth.instances (preview_id, generation, revision_sha, revision_ref)
+     select id, generation, $2, $3 from berth.previews where id = $1 returning *`,
+    [preview.id, revision.sha, revision.ref],
+  );
+  if (instance === undefined) throw new Error('insert returned no row');
+  await rowsOf(client, `insert into berth.slots (host, slot, purpose, instance_id) values ($1, $2, 'preview', $3)`, [
+    host,
+    next.slot,
+    instance['id'],
+  ]);
+  await rowsOf(client, 'update berth.slot_counters set next_slot = $2 where host = $1', [host, next.counter]);
+  return instanceFrom({ ...instance, slot: next.slot });
+}
+
+/** Facts that are left out stay. Timings are added to those that are there, because steps of one stage save theirs side by side. */
+export async function saveInstance(
+  connection: Pool | ClientBase,
+  { key, host, name, facts }: { key: string; host: string; name: InstanceName; facts: InstanceFacts },
+): Promise<void> {
+  const given = Object.entries(facts).filter(([, value]) => value !== undefined);
+  if (given.length === 0) return;
+  const assignments = given.map(([fact], index) => {
+    const { column } = INSTANCE_COLUMNS[fact as keyof InstanceFacts];
+    const value = `$${index + 4}`;
+    return fact === 'timings' ? `timings = instances.timings || ${value}::jsonb` : `${column} = ${value}`;
+  });
+  const values = given.map(([fact, value]) =>
+    INSTANCE_COLUMNS[fact as keyof InstanceFacts].json && value !== null ? JSON.stringify(value) : value,
+  );
+  await rowsOf(
+    connection,
+    `update berth.instances set ${assignments.join(', ')} from berth.previews, berth.slots
+     where previews.key = $1 and instances.preview_id = previews.id
+       and slots.instance_id = instances.id and slots.host = $2 and slots.slot = $3`,
+    [key, host, slotOf(name), ...values],
+  );
+}
+
+async function saveSwitch(
+  client: ClientBase,
+  { key, host, name, at }: { key: string; host: string; name: InstanceName; at: Date },
+): Promise<void> {
+  const preview = await lockedRow(client, key);
+  const [next] = await rowsOf<{ id: number }>(
+    client,
+    `select instances.id from berth.instances join berth.slots on slots.instance_id = instances.id
+     where instances.preview_id = $1 and slots.host = $2 and slots.slot = $3`,
+    [preview.id, host, slotOf(name)],
+  );
+  if (next === undefined)
+    throw new Error(`there is no record of instance ${instanceNameOf(slotOf(name))} of preview ${key}`);
+  if (next.id === preview.answering_id) return;
+  await rowsOf(client, 'update berth.instances set retired_at = $2 where id = $1', [preview.answering_id, at]);
+  await rowsOf(client, 'update berth.instances set routed_at = $2, retired_at = null where id = $1', [next.id, at]);
+  await rowsOf(client, 'update berth.previews set answering_id = $2 where id = $1', [preview.id, next.id]);
+}
