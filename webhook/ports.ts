@@ -20,10 +20,11 @@ import type {
   Upstreams,
   Wanted,
 } from './core/preview.ts';
-import type { DatabaseName, HostLabel, InstanceName, Slug } from './core/names.ts';
+import type { DatabaseName, HostLabel, InstanceName, Slug, TemplateName } from './core/names.ts';
 import type { ObservedSubject, PreviewKey, PullRequestEvent, RepositoryName, Revision } from './core/pull-request.ts';
 import type { Policy } from './core/policy.ts';
 import type { CommandInside, CommandStreams } from './core/host-verbs.ts';
+import type { DatabaseSeed } from './core/database-seed.ts';
 import type { PreviewMeta } from './core/preview-config.ts';
 import type { Report, ReportRecord } from './core/report.ts';
 import type { SlotAddresses } from './core/slots.ts';
@@ -329,8 +330,8 @@ export interface Routes {
 
 export interface AppDatabases {
   list(): Promise<DatabaseName[]>;
-  /** Role and database exist, the role has this password, and nobody else can connect. Data that is there stays. Throws DATABASE_FAILED. */
-  ensure(database: PreviewDatabase): Promise<void>;
+  /** Role and database exist, with this password, and nobody else gets in. Data stays; a new one begins with the seed. Throws DATABASE_FAILED, SEED_FAILED. */
+  ensure(database: PreviewDatabase, seed?: DatabaseSeed): Promise<void>;
   /**
    * Nobody can connect to a database that holds more than `maxBytes`, and who was connected no longer is; one that was closed like that and fits
    * again is open. Resolves to the bytes that it holds, null where there is none. Throws DATABASE_FAILED.
@@ -340,6 +341,9 @@ export interface AppDatabases {
   remove(name: DatabaseName): Promise<void>;
   /** Whether the preview can use it: there, and not closed for its size. */
   has(name: DatabaseName): Promise<boolean>;
+  listTemplates(): Promise<TemplateName[]>;
+  /** Finished or not, template and role are gone; the copies stay. */
+  removeTemplate(name: TemplateName): Promise<void>;
   /** What the app gets as DATABASE_URL. */
   urlOf(database: PreviewDatabase, addresses: SlotAddresses): string;
 }

@@ -5,8 +5,9 @@ import type { Client } from 'pg';
 import { openAppDatabases } from '../../webhook/adapters/postgres/app-databases.ts';
 import { openIntakeState } from '../../webhook/adapters/postgres/intake-state.ts';
 import { migrate } from '../../webhook/adapters/postgres/migrate.ts';
+import { SEEDS_ROLE } from '../../webhook/adapters/postgres/seed-templates.ts';
 import { APP_DATABASE_CONNECTIONS_MAX } from '../../webhook/core/limits.ts';
-import { parseDatabaseName } from '../../webhook/core/names.ts';
+import { parseDatabaseName, templateNameOf } from '../../webhook/core/names.ts';
 import { parseRepositoryName } from '../../webhook/core/pull-request.ts';
 import { aLog } from '../support/a-gateway.ts';
 import { serverPrograms, startRenderedPostgres, type RenderedPostgres } from './support/rendered-postgres.ts';
@@ -89,9 +90,37 @@ function tenantTests(programs: string): void {
     await assert.rejects(client.connect(), /pg_hba\.conf rejects connection/);
   });
 
+  test('a seed is loaded over the unix socket and copied by an operator that is no superuser', async () => {
+    const user = aDatabase(99);
+    const template = templateNameOf(7, 'a'.repeat(64));
+    const text = `
+      create schema shop; create table shop.articles as select 'kettle' as name; create table public.notes ();
+      create function shop.count() returns bigint language sql as 'select count(*) from shop.articles';
+      create function public.whose() returns name language sql security definer as 'select current_user';
+      alter default privileges grant select on tables to public; create extension pgcrypto`;
+    const signal = new AbortController().signal;
+    const seed = { template, path: 'seed.sql', read: async () => text, maxBytes: 2 ** 30, signal };
+    await databases.ensure({ name: user, password: passwordOf(user) }, seed);
+    await usingClient(as(user), async (client) => {
+      const { rows } = await client.query('select shop.count()::int, whose()');
+      assert.deepEqual(rows, [{ count: 1, whose: user }]);
+      await client.query('drop schema shop cascade; drop table notes; drop function whose(); drop extension pgcrypto');
+    });
+    assert.equal(await canConnect(as(user, template)), false);
+    const stubborn = `create table t (); reassign owned by current_user to ${SEEDS_ROLE}; select 1/0`;
+    const refused = { ...seed, template: templateNameOf(7, 'b'.repeat(64)), read: async () => stubborn };
+    await assert.rejects(databases.ensure({ name: aDatabase(98), password: 'x' }, refused), { code: 'SEED_FAILED' });
+    assert.deepEqual(await databases.listTemplates(), [template]);
+    await databases.removeTemplate(template);
+    assert.deepEqual(await databases.listTemplates(), []);
+    await databases.remove(aDatabase(98));
+    await databases.remove(user);
+  });
+
   test('over the unix socket no tenant gets in, and nobody becomes the superuser', async () => {
     const [user = ''] = tenants;
-    assert.equal(await canConnect(postgres.local({ user, database: user })), false);
+    const password = passwordOf(user);
+    assert.equal(await canConnect(postgres.local({ user, database: user, password })), false);
     assert.equal(await canConnect(postgres.local({ user: 'postgres', database: 'postgres' })), false);
   });
 

@@ -1,7 +1,7 @@
 /** Compares the world with the model: what GitHub and the allow-list say must be all that there is. */
 import { extraHostLabel, hostLabelOf } from '../../webhook/core/names.ts';
 import { isAllowedRepository, type Policy } from '../../webhook/core/policy.ts';
-import { phaseOf, type PreviewRecord } from '../../webhook/core/preview.ts';
+import { phaseOf, templatesOf, type PreviewRecord } from '../../webhook/core/preview.ts';
 import { keyText } from '../../webhook/core/pull-request.ts';
 import type { AppKind, SimulatedPull, SimulatedRepository } from './simulated-github.ts';
 import type { World } from './world.ts';
@@ -134,6 +134,10 @@ function leftovers(world: World): string[] {
   const databases = new Set(records.flatMap((record) => record.database?.name ?? []));
   for (const name of world.host.databases.keys())
     if (!databases.has(name)) problems.push(`database ${name} belongs to nobody`);
+  const templates = new Set(records.flatMap(templatesOf));
+  // Nobody else removes them: a template is there for the previews to come.
+  for (const name of world.host.templates)
+    if (world.sweeps && !templates.has(name)) problems.push(`template ${name} belongs to nobody`);
   const keys = new Set(records.map((record) => keyText(record.key)));
   for (const [label, owner] of world.state.hosts)
     if (!keys.has(owner)) problems.push(`host name ${label} belongs to nobody`);

@@ -48,6 +48,7 @@ export const OPERATIONS = [
   'routes.remove',
   'databases.ensure',
   'databases.remove',
+  'databases.removeTemplate',
 ] as const;
 export type Operation = (typeof OPERATIONS)[number];
 

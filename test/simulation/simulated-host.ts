@@ -1,6 +1,6 @@
 /** The host as maps: what exists, whatever the records say. */
 import type { AppKind } from './simulated-github.ts';
-import type { DatabaseName, InstanceName, Slug } from '../../webhook/core/names.ts';
+import type { DatabaseName, InstanceName, Slug, TemplateName } from '../../webhook/core/names.ts';
 import type { Sha } from '../../webhook/core/pull-request.ts';
 import type { PreviewRoute } from '../../webhook/ports.ts';
 
@@ -18,6 +18,7 @@ export interface HostInstance {
 export class SimulatedHost {
   readonly instances = new Map<InstanceName, HostInstance>();
   readonly databases = new Map<DatabaseName, string>();
+  readonly templates = new Set<TemplateName>();
   readonly routes = new Map<Slug, PreviewRoute>();
   /** `repositoryId/sha` of commits in mirrors. */
   readonly fetched = new Set<string>();

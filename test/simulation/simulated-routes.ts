@@ -30,14 +30,30 @@ export function simulatedDatabases(world: Shared, process: SimulatedProcess): Ap
   return {
     list: () => faults.read(process, () => [...host.databases.keys()]),
     has: (name) => faults.read(process, () => host.databases.has(name)),
-    ensure: (database) =>
-      faults.effect(process, 'databases.ensure', () => {
-        host.databases.set(database.name, database.password);
-      }),
+    ensure: (database, seed) =>
+      faults.effect(
+        process,
+        'databases.ensure',
+        async () => {
+          if (seed !== undefined && !host.databases.has(database.name) && !host.templates.has(seed.template)) {
+            await seed.read();
+            host.templates.add(seed.template);
+          }
+          host.databases.set(database.name, database.password);
+        },
+        () => {
+          if (seed !== undefined) host.templates.add(seed.template);
+        },
+      ),
     remove: (name) =>
       faults.effect(process, 'databases.remove', () => {
         noteDataLoss(world, name);
         host.databases.delete(name);
+      }),
+    listTemplates: () => faults.read(process, () => [...host.templates]),
+    removeTemplate: (name) =>
+      faults.effect(process, 'databases.removeTemplate', () => {
+        host.templates.delete(name);
       }),
     // Databases of this world hold nothing.
     limitSize: () => Promise.resolve(null),

@@ -11,6 +11,9 @@ import type { AppKind } from './simulated-github.ts';
 /** Virtual time that setup takes: long enough for pushes, closes and crashes to fall into it. */
 const SETUP_MS_MAX = 4_000;
 
+/** Of an app with a database. One of sixteen texts, so that previews share some. */
+const SEED = 'seed.sql';
+
 export function simulatedSources({ host, faults, github, random, clock }: Shared, process: SimulatedProcess): Sources {
   return {
     ensure: (source) =>
@@ -20,6 +23,7 @@ export function simulatedSources({ host, faults, github, random, clock }: Shared
       }),
     readFile: (source, path) =>
       faults.read(process, () => {
+        if (path === SEED) return `select '${source.revision.sha.slice(0, 1)}';`;
         if (path !== 'preview.toml') return null;
         return fileOf(github.apps.get(source.revision.sha) ?? 'good');
       }),
@@ -57,7 +61,7 @@ function fileOf(app: AppKind): string | null {
     case 'unhealthy':
       return '[[services]]\nname = "web"\ncommand = "sick"\nport = 3000\n';
     case 'with-database':
-      return 'database = "host"\n[[services]]\nname = "web"\ncommand = "run"\nport = 3000\n';
+      return `database = "host"\ndatabaseSeed = "${SEED}"\n[[services]]\nname = "web"\ncommand = "run"\nport = 3000\n`;
     case 'with-extra-host':
       return '[[services]]\nname = "web"\ncommand = "run"\nport = 3000\n[[extraHosts]]\nprefix = "admin"\nroutes = [{ path = "/", port = 3000 }]\n';
   }

@@ -63,7 +63,7 @@ export class World implements Shared {
   allowed = new Set<number>(REPOSITORIES.map((each) => each.id));
 
   readonly #kinds: ReadonlySet<FaultKind>;
-  readonly #sweeps: boolean;
+  readonly sweeps: boolean;
   readonly #workers: SimulatedWorkers;
   readonly #running = new Map<number, Running>();
   #processIds = 0;
@@ -76,7 +76,7 @@ export class World implements Shared {
     // Not the history's own stream: taking an event out while shrinking must not change what goes wrong elsewhere more than it has to.
     this.random = new SeededRandom(seed ^ 0x5eed);
     this.#kinds = new Set(kinds);
-    this.#sweeps = sweeps;
+    this.sweeps = sweeps;
     this.faults = new Faults(this.random, this.clock);
     const pool = parsePool('10.100.0.0/24');
     if (pool === null) throw new Error('the pool of the simulation is not a pool');
@@ -104,7 +104,7 @@ export class World implements Shared {
     this.faults.rates = {
       crash: has('crash') ? 0.004 : 0,
       github: has('github') ? 0.06 : 0,
-      stale: has('stale') && this.#sweeps ? 0.06 : 0,
+      stale: has('stale') && this.sweeps ? 0.06 : 0,
       host: has('host') ? 0.03 : 0,
       state: has('state') ? 0.01 : 0,
     };
@@ -161,7 +161,7 @@ export class World implements Shared {
     const handlers = jobHandlers(op, { sweepIntervalMs: SWEEP_INTERVAL_MS });
     this.#workers.start({ process, handlers, shutdown: shutdown.signal, concurrency: CONCURRENCY });
     // Start-up sweeps, as main does.
-    if (this.#sweeps) this.state.addJob('sweep', null, this.clock.now().getTime());
+    if (this.sweeps) this.state.addJob('sweep', null, this.clock.now().getTime());
   }
 
   #onDeath(process: SimulatedProcess): void {
@@ -292,7 +292,7 @@ export class World implements Shared {
     };
     if (this.onAnnounce !== null) return this.onAnnounce(() => this.#send(delivery));
     const isFaulty = this.#kinds.has('delivery');
-    if (isFaulty && this.#sweeps && this.random.chance(0.2)) {
+    if (isFaulty && this.sweeps && this.random.chance(0.2)) {
       // Half of them GitHub does not even list.
       if (this.random.chance(0.5)) this.#failed.push(delivery);
       return;
@@ -307,7 +307,7 @@ export class World implements Shared {
 
   /** GitHub does not deliver again by itself; where no sweep would repair that, somebody presses the button. */
   #send(delivery: Delivery): void {
-    if (!this.#sweeps) {
+    if (!this.sweeps) {
       this.clock.at(REDELIVERY_MS, () => {
         if (!this.acknowledged.has(delivery.id)) this.#send(delivery);
       });

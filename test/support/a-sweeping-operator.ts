@@ -116,7 +116,12 @@ export class ASweepingOperator implements AsyncDisposable {
     const log: Log = { ...silentLog, info: say('info'), warn: say('warn'), child: () => log };
     const client = connectToGitHub({ apiUrl: this.github.apiUrl, identity, log, paceWrites: false });
     const none = { list: () => Promise.resolve([]) };
-    const host = { runtime: none, databases: none, routes: none, sources: { removeUnused: () => Promise.resolve() } };
+    const host = {
+      runtime: none,
+      databases: { ...none, listTemplates: none.list },
+      routes: none,
+      sources: { removeUnused: () => Promise.resolve() },
+    };
     return {
       ...(host as unknown as Pick<Operator, 'runtime' | 'databases' | 'routes' | 'sources' | 'health' | 'secrets'>),
       policy: { repositories, drafts: true },

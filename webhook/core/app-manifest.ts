@@ -145,6 +145,9 @@ export const secretNames = z
   .refine((all) => new Set(all).size === all.length, 'every name may stand once')
   .default([]);
 
+/** A file of the repository. What it leads to is looked up in the commit, never on a disk. */
+const TREE_PATH = /^[A-Za-z0-9._-]+(?:\/[A-Za-z0-9._-]+)*$/;
+
 export const appManifestSchema = z
   .strictObject({
     packages: z
@@ -180,6 +183,18 @@ export const appManifestSchema = z
       .default('none')
       .describe(
         '"host": a PostgreSQL database and role of the preview’s own, in DATABASE_URL. "container": the app brings its own. "none": nothing.',
+      ),
+    databaseSeed: z
+      .string()
+      .max(256)
+      .regex(TREE_PATH, 'must be a path in the repository, of letters, digits and . _ - between slashes')
+      .refine(
+        (path) => !path.split('/').some((part) => /^\.{1,2}$|^\.git$/i.test(part)),
+        'must not leave the repository',
+      )
+      .optional()
+      .describe(
+        'A file of SQL in the repository that the preview’s database begins with. Loaded once for all previews of the repository with the same file; a database that is there stays as it is.',
       ),
     health: z
       .strictObject({
@@ -233,6 +248,8 @@ export const appManifestSchema = z
           });
       }
     }
+    if (manifest.databaseSeed !== undefined && manifest.database !== 'host')
+      context.addIssue({ code: 'custom', path: ['databaseSeed'], message: 'needs database = "host"' });
     if (manifest.routes === undefined && ports.size === 0) {
       context.addIssue({
         code: 'custom',
@@ -253,8 +270,15 @@ export interface OwnSystem {
   readonly appServices: readonly string[];
 }
 
-/** A manifest with every default filled in; `routes` always stands. With an own system, `services` says no more than which ports there are. */
-export type AppManifest = Omit<ParsedManifest, 'routes'> & { routes: Route[]; ownSystem?: OwnSystem };
+/**
+ * A manifest with every default filled in; `routes` always stands. With an own system, `services` says no more than which ports there are. `seedHash`
+ * is what the file that `databaseSeed` names comes to at this commit (core/database-seed.ts).
+ */
+export type AppManifest = Omit<ParsedManifest, 'routes'> & {
+  routes: Route[];
+  ownSystem?: OwnSystem;
+  seedHash?: string;
+};
 
 export type ManifestResult = { ok: true; manifest: AppManifest } | { ok: false; problems: string[] };
 

@@ -157,6 +157,11 @@ export const ERROR_CODES = {
     retry: 'later',
     hint: 'Raise `limits.databaseMiB` in preview.toml and push; or begin with an empty database: `preview destroy`, then push. It opens by itself when it fits again.',
   },
+  SEED_FAILED: {
+    summary: 'The seed of the preview’s database could not be loaded.',
+    retry: 'on-new-input',
+    hint: 'Correct the file that the message names and push. It is plain SQL, loaded with the rights of the preview’s own role; docs/guides/add-your-app.md says how to make one.',
+  },
   ROUTE_REFUSED: {
     summary: 'The route of the preview was not accepted by the proxy.',
     retry: 'never',

@@ -179,6 +179,18 @@ export const APP_DATABASE_CONNECTIONS_MAX = 20;
 export const DATABASE_DEFAULT_MIB = 1_024;
 export const DATABASE_MAX_MIB = 65_536;
 
+/** A seed's text, which is held in memory while it is sent: a dump of a hundred thousand rows as INSERT statements. */
+export const SEED_MAX_BYTES = 16 * 1024 * 1024;
+
+/** The largest seed takes some 20 s on a quiet machine; on a busy one four times that. */
+export const SEED_TIMEOUT_MS = 120_000;
+
+/** What a seed may make the server say while it is loaded: results and notices, which nobody reads, are held in our memory. */
+export const SEED_ANSWERS_MAX_BYTES = 1024 * 1024;
+
+/** From there on copying a database file by file is faster than through the log, and worth the checkpoint that it forces (performance.md section 4). */
+export const FILE_COPY_FROM_BYTES = 100 * 1024 * 1024;
+
 /** How often the process runtime adds up the memory of an instance. A runaway that takes 1 GiB in less is what the kernel's own killer is for. */
 export const MEMORY_LOOK_EVERY_MS = 1_000;
 

@@ -16,6 +16,8 @@ export type HostLabel = Branded<string, 'HostLabel'>;
 export type InstanceName = Branded<string, 'InstanceName'>;
 /** Name of a preview's database and of its role. At most 63 bytes (PostgreSQL's limit). */
 export type DatabaseName = Branded<string, 'DatabaseName'>;
+/** Name of a template database and of the role that its seed was loaded as. Likewise. */
+export type TemplateName = Branded<string, 'TemplateName'>;
 
 /**
  * Lengths add up to a DNS label (RFC 1035: 63): an extra host is `<prefix>-<slug>`, a prefix has at most 20 characters, so a slug
@@ -103,6 +105,19 @@ export function databaseNameOf(slug: Slug): DatabaseName {
 /** Null when the text is not a name that databaseNameOf makes. Used to recognise our own databases among others. */
 export function parseDatabaseName(text: string): DatabaseName | null {
   return /^preview_[a-z0-9]+(?:_[a-z0-9]+)*$/.test(text) && text.length <= 63 ? (text as DatabaseName) : null;
+}
+
+/**
+ * Template of a seed, by the SHA-256 of its text in hexadecimal. The repository stands in it, so that none gets what another's code has made;
+ * 128 bits of the hash are enough, for who could find two texts with the same half may write both into the repository.
+ */
+export function templateNameOf(repositoryId: number, seedHash: string): TemplateName {
+  return `berth_seed_${repositoryId}_${seedHash.slice(0, 32)}` as TemplateName;
+}
+
+/** Null when the text is not a name that templateNameOf makes. */
+export function parseTemplateName(text: string): TemplateName | null {
+  return /^berth_seed_[1-9][0-9]{0,15}_[0-9a-f]{32}$/.test(text) ? (text as TemplateName) : null;
 }
 
 /** The instance name of a preview's slot. */

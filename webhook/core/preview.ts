@@ -4,7 +4,7 @@
  */
 import type { AppManifest } from './app-manifest.ts';
 import type { ErrorCode, Retry } from './errors.ts';
-import type { DatabaseName, InstanceName, Slug } from './names.ts';
+import { templateNameOf, type DatabaseName, type InstanceName, type Slug, type TemplateName } from './names.ts';
 import type { PreviewKey, RepositoryName, Revision, Sha } from './pull-request.ts';
 
 /** Where a port of the manifest is answered: what a route finally points at. */
@@ -180,6 +180,13 @@ export function databaseMaxBytes(record: PreviewRecord): number | null {
     manifest?.database === 'host' ? manifest.limits.databaseMiB * MIB : [],
   );
   return limits.length === 0 ? null : Math.max(...limits);
+}
+
+/** Templates that the preview's instances would begin a new database with. */
+export function templatesOf(record: PreviewRecord): TemplateName[] {
+  return record.instances.flatMap(({ manifest }) =>
+    manifest?.seedHash === undefined ? [] : templateNameOf(record.key.repositoryId, manifest.seedHash),
+  );
 }
 
 /** Whether the stored failure still counts: not when someone has asked to try again since, and not for another commit. */

@@ -8,7 +8,12 @@ import type { Operator } from '../ports.ts';
 import { lookAtPreview } from '../reconcile/observe.ts';
 import { findOrphans, type Orphan } from '../reconcile/sweep.ts';
 
-const WITH_ARTICLE = { instance: 'an instance', database: 'a database', route: 'a route' } as const;
+const WITH_ARTICLE = {
+  instance: 'an instance',
+  database: 'a database',
+  template: 'a template database',
+  route: 'a route',
+} as const;
 
 /** Previews that are looked at side by side: each is one request to GitHub. */
 const LOOKS_AT_ONCE = 8;

@@ -1,14 +1,16 @@
 /** The steps that bring a commit up, in reading order. Each looks at the facts, acts, and saves what is then true; each may be repeated. */
 import { assumedManifestFrom, MANIFEST_FILE, manifestFromToml, type AppManifest } from '../core/app-manifest.ts';
 import { environmentFrom } from '../core/environment.ts';
+import { seedFrom, seedHashOf, type DatabaseSeed } from '../core/database-seed.ts';
 import { OperatorError } from '../core/errors.ts';
 import { manifestFromMeta, PREVIEW_CONFIG_FILE } from '../core/preview-config.ts';
-import { HEALTH_TIMEOUT_DEFAULT_MS, MANIFEST_MAX_BYTES } from '../core/limits.ts';
+import { HEALTH_TIMEOUT_DEFAULT_MS, MANIFEST_MAX_BYTES, SEED_MAX_BYTES } from '../core/limits.ts';
 import {
   databaseNameOf,
   extraHostLabel,
   hostLabelOf,
   slugCandidates,
+  templateNameOf,
   type DatabaseName,
   type HostLabel,
   type Slug,
@@ -68,8 +70,14 @@ export async function readManifest(
   const { manifest, assumptions } = await manifestOf(op, sourceOf(work), work.signal);
   await op.secrets.read(work.record.repository, manifest.secrets);
   await claimHosts(op, work, manifest);
-  await op.store.saveInstance(work.lock, instance.name, { manifest, assumptions });
+  const path = manifest.databaseSeed;
+  const seeded = path === undefined ? {} : { seedHash: seedHashOf(await readSeed(op, work, path)) };
+  await op.store.saveInstance(work.lock, instance.name, { manifest: { ...manifest, ...seeded }, assumptions });
   return DONE;
+}
+
+async function readSeed(op: Pick<Operator, 'sources'>, work: BringUp, path: string): Promise<string> {
+  return seedFrom(path, await op.sources.readFile(sourceOf(work), path, SEED_MAX_BYTES));
 }
 
 /** preview.toml, or else preview-config.nix, or else what a Node.js project usually needs. */
@@ -127,11 +135,11 @@ export async function placeSource(
 const MIB = 1024 * 1024;
 
 /**
- * The password is stored before the role is made, so that a repetition makes the same one. Throws DATABASE_TOO_LARGE, also for a preview that is
- * live: that is how its people are told.
+ * The password is stored before the role is made, so that a repetition makes the same one. Throws SEED_FAILED, and DATABASE_TOO_LARGE, also for a
+ * preview that is live: that is how its people are told.
  */
 export async function ensureDatabase(
-  op: Pick<Operator, 'store' | 'databases' | 'random'>,
+  op: Pick<Operator, 'store' | 'databases' | 'sources' | 'random'>,
   work: BringUp,
 ): Promise<StepResult> {
   if (manifestIn(work).database !== 'host') return DONE;
@@ -140,9 +148,21 @@ export async function ensureDatabase(
     password: op.random.password(),
   };
   if (work.record.database === null) await op.store.saveDatabase(work.lock, database);
-  await op.databases.ensure(database);
+  await op.databases.ensure(database, seedOf(op, work));
   await limitDatabase(op, work, database.name);
   return DONE;
+}
+
+function seedOf(op: Pick<Operator, 'sources'>, work: BringUp): DatabaseSeed | undefined {
+  const { databaseSeed: path, seedHash, limits } = manifestIn(work);
+  if (path === undefined || seedHash === undefined) return undefined;
+  return {
+    template: templateNameOf(work.record.key.repositoryId, seedHash),
+    path,
+    read: () => readSeed(op, work, path),
+    maxBytes: limits.databaseMiB * MIB,
+    signal: work.signal,
+  };
 }
 
 /** Throws DATABASE_TOO_LARGE; then the database is closed. */

@@ -6,13 +6,13 @@ import { operatorErrorFrom } from '../core/errors.ts';
 import { COMMENT_LOOKS_PER_SWEEP, ORPHAN_OBSERVATION_MS, REDELIVERY_LOOKBACK_MS } from '../core/limits.ts';
 import { databaseNameOf } from '../core/names.ts';
 import { isAllowedRepository } from '../core/policy.ts';
-import { databaseMaxBytes, type PreviewRecord } from '../core/preview.ts';
+import { databaseMaxBytes, templatesOf, type PreviewRecord } from '../core/preview.ts';
 import { keyText, parseRepositoryName, type RepositoryName } from '../core/pull-request.ts';
 import type { Operator } from '../ports.ts';
 
 /** A thing of ours on the host that no record speaks of. */
 export interface Orphan {
-  readonly kind: 'instance' | 'database' | 'route';
+  readonly kind: 'instance' | 'database' | 'template' | 'route';
   readonly name: string;
   readonly remove: () => Promise<void>;
 }
@@ -165,11 +165,17 @@ async function requestMissedDeliveries(
  * was there first and has no record afterwards is nobody's.
  */
 export async function findOrphans(op: Pick<Operator, 'runtime' | 'databases' | 'routes' | 'store'>): Promise<Orphan[]> {
-  const [instances, databases, routes] = await Promise.all([op.runtime.list(), op.databases.list(), op.routes.list()]);
+  const [instances, databases, templates, routes] = await Promise.all([
+    op.runtime.list(),
+    op.databases.list(),
+    op.databases.listTemplates(),
+    op.routes.list(),
+  ]);
   const records = await op.store.list();
   const instanceNames = new Set(records.flatMap((record) => record.instances.map((instance) => instance.name)));
   const slugs = new Set(records.flatMap((record) => record.slug ?? []));
   const databaseNames = new Set([...slugs].map(databaseNameOf));
+  const templateNames = new Set(records.flatMap(templatesOf));
   return [
     ...routes
       .filter((each) => !slugs.has(each.slug))
@@ -180,6 +186,9 @@ export async function findOrphans(op: Pick<Operator, 'runtime' | 'databases' | '
     ...databases
       .filter((name) => !databaseNames.has(name))
       .map((name): Orphan => ({ kind: 'database', name, remove: () => op.databases.remove(name) })),
+    ...templates
+      .filter((name) => !templateNames.has(name))
+      .map((name): Orphan => ({ kind: 'template', name, remove: () => op.databases.removeTemplate(name) })),
   ];
 }
 

@@ -10,8 +10,8 @@ in
       message = "services.postgresql.authentication was changed: another line could let one preview into another's database. Remove the change; berth.database has the roles.";
     }
     {
-      assertion = cfg.operatorRole != cfg.tenantsRole;
-      message = "berth.database.operatorRole is \"${cfg.operatorRole}\", the group of all previews: every preview would be the operator. Choose another name.";
+      assertion = !(lib.elem cfg.operatorRole [ cfg.tenantsRole cfg.seedsRole ]);
+      message = "berth.database.operatorRole is \"${cfg.operatorRole}\", the group of all previews or seeds: every preview would be the operator. Choose another name.";
     }
     {
       assertion = !(lib.elem cfg.operatorRole [ "postgres" "template0" "template1" "public" cfg.webRole ]);

@@ -16,6 +16,7 @@ in
           local all postgres peer map=postgres
           local all berth peer map=berth
           local berth berth_web peer map=berth_web
+          local sameuser +berth_seeds scram-sha-256
           local all all reject
           host sameuser +berth_tenants 10.100.0.0/16 scram-sha-256
           host all all 0.0.0.0/0 reject

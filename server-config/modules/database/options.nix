@@ -35,6 +35,13 @@ in
       default = "berth_tenants";
       description = "Group role of which every preview's role is a member; only its members may log in over TCP, each to the database of its own name.";
     };
+    seedsRole = mkOption {
+      type = identifier;
+      readOnly = true;
+      # Likewise (webhook/adapters/postgres/seed-templates.ts).
+      default = "berth_seeds";
+      description = "Group role of the roles that seeds are loaded as: over the unix socket, each into the template database of its own name.";
+    };
     memoryMiB = mkOption {
       type = types.ints.between 256 1048576;
       default = 2048;

@@ -1,5 +1,6 @@
 # Who may log in where (promise S11): a preview's role to the database of its own name, from a container, with its
-# password; the operator and the web over the unix socket, each by its system user; nobody else anywhere.
+# password; the operator and the web over the unix socket, each by its system user; and there, once, the role that the operator
+# loads a repository's seed as. Nobody else anywhere.
 {
   config,
   lib,
@@ -18,6 +19,7 @@ let
     local all postgres peer map=postgres
     local all ${operator} peer map=${operator}
     local ${operator} ${web} peer map=${web}
+    local sameuser +${cfg.seedsRole} scram-sha-256
     local all all reject
     host sameuser +${cfg.tenantsRole} ${config.berth.containerRange} scram-sha-256
     host all all 0.0.0.0/0 reject
@@ -31,9 +33,12 @@ let
       IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '${cfg.tenantsRole}') THEN
         CREATE ROLE ${cfg.tenantsRole} NOLOGIN;
       END IF;
+      IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '${cfg.seedsRole}') THEN
+        CREATE ROLE ${cfg.seedsRole} NOLOGIN;
+      END IF;
     END
     $$;
-    GRANT ${cfg.tenantsRole} TO ${operator} WITH ADMIN OPTION;
+    GRANT ${cfg.tenantsRole}, ${cfg.seedsRole} TO ${operator} WITH ADMIN OPTION;
     REVOKE ALL ON DATABASE postgres, template1, ${operator} FROM PUBLIC;
     GRANT CONNECT ON DATABASE postgres, template1 TO ${operator};
     GRANT CONNECT ON DATABASE ${operator} TO ${web};

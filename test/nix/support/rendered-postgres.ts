@@ -18,7 +18,7 @@ export interface RenderedPostgres extends AsyncDisposable {
   /** As a container at 127.100.0.3 would connect, unless `from` says otherwise. */
   tcp(login: { user: string; database: string; password?: string; from?: string }): Client;
   /** Over the unix socket, as the system user that runs the test. */
-  local(login: { user: string; database: string }): Client;
+  local(login: { user: string; database: string; password?: string }): Client;
   /** As the operator connects: over the unix socket, as its own role. */
   readonly operatorUrl: string;
   /** As the web connects, likewise. */
@@ -58,7 +58,8 @@ export async function startRenderedPostgres(programs: string): Promise<RenderedP
   mkdirSync(sockets);
   if (owner !== undefined) chownSync(sockets, owner.uid, owner.gid);
   const server = { programs, data, sockets, port, owner, version, log: '' };
-  const local = (login: { user: string; database: string }) => new Client({ ...login, host: sockets, port });
+  const local = (login: { user: string; database: string; password?: string }) =>
+    new Client({ ...login, host: sockets, port });
 
   try {
     // As NixOS's postgresql-setup does, over the socket and as the superuser; then the files that decide who gets in.

@@ -127,3 +127,28 @@ test('a Node.js project without a manifest is guessed at, and told what was assu
   for (const nothing of [{}, { scripts: {} }, { scripts: { start: 1 } }, null, 'x', []])
     assert.equal(assumedManifestFrom(nothing, false), null);
 });
+
+test('a seed is a file in the repository, of a database that Berth makes', () => {
+  const seeded = (databaseSeed: string, database = 'host') => problemsOf({ services: [WEB], database, databaseSeed });
+  for (const path of ['seed.sql', 'db/seed.sql', 'db/dev-data_2.dump.sql', '.berth/seed.sql'])
+    assert.equal(seeded(path), 'no problem', path);
+  const bad = [
+    '',
+    '/etc/passwd',
+    '../x.sql',
+    'a/../b.sql',
+    './a.sql',
+    'a//b.sql',
+    'a/',
+    'a b.sql',
+    'a\nb',
+    'ä.sql',
+    '.git/config',
+    ':(top)x',
+    'a\\b',
+    'x'.repeat(300),
+  ];
+  for (const path of bad) assert.match(seeded(path), /^databaseSeed: /, JSON.stringify(path));
+  for (const database of ['container', 'none'])
+    assert.match(seeded('seed.sql', database), /^databaseSeed: needs database = "host"$/);
+});

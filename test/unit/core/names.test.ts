@@ -6,6 +6,8 @@ import {
   extraHostLabel,
   instanceNameOf,
   parseDatabaseName,
+  parseTemplateName,
+  templateNameOf,
   parseInstanceName,
   parseSlug,
   RESERVED_LABELS,
@@ -164,4 +166,23 @@ suite(`names, seed ${seed}`, () => {
     for (const text of ['p0', 'p01', 'P1', 'p', 'p1000000', 'a1', 'p1 ', 'p-1', 'p1e3'])
       assert.equal(parseInstanceName(text), null, text);
   });
+});
+
+test('a template’s name fits PostgreSQL, is recognised, and differs by repository and by seed', () => {
+  const [one, other] = ['0123456789abcdef'.repeat(4), 'fedcba9876543210'.repeat(4)];
+  const names = [1, 2, Number.MAX_SAFE_INTEGER].flatMap((id) => [one, other].map((hash) => templateNameOf(id, hash)));
+  assert.equal(new Set(names).size, 6);
+  for (const name of names) {
+    assert.ok(name.length <= 63, name);
+    assert.equal(parseTemplateName(name), name);
+    assert.equal(parseDatabaseName(name), null);
+  }
+  for (const text of [
+    'berth_seed_1_',
+    'berth_seed_0_' + one.slice(0, 32),
+    'berth_seeds',
+    'berth_seed_1_' + one,
+    'preview_shop_1',
+  ])
+    assert.equal(parseTemplateName(text), null, text);
 });

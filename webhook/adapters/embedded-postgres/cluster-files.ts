@@ -24,12 +24,13 @@ export function clusterPaths(directory: string): ClusterPaths {
 }
 
 /**
- * Who may connect, and as what: the operator to everything, a preview's role to the database of its own name, nobody else. Loopback
+ * Who may connect, and as what: the operator to everything, a preview's or a seed's role to the database of its own name, nobody else. Loopback
  * only; there is no unix socket. Written before each start.
  */
 export const PG_HBA = `# Written by Berth at each start. Changes are overwritten.
 host  all       ${SUPERUSER}            127.0.0.1/32  scram-sha-256
 host  sameuser  +berth_tenants   127.0.0.1/32  scram-sha-256
+host  sameuser  +berth_seeds     127.0.0.1/32  scram-sha-256
 host  all       +berth_web       127.0.0.1/32  scram-sha-256
 host  all       all              0.0.0.0/0     reject
 host  all       all              ::/0          reject
@@ -46,6 +47,8 @@ export function serverSettings(port: number, durable: boolean): string[] {
     // Tenants cause ERRORs at will; only what concerns the server itself is worth a line.
     log_min_messages: 'fatal',
     log_min_error_statement: 'panic',
+    // What a tenant's session may put on the disk beside its database; it cannot lift this itself. As on a host (server-config/modules/database).
+    temp_file_limit: '2GB',
     jit: 'off',
     ...(durable ? {} : { fsync: 'off', full_page_writes: 'off' }),
   };

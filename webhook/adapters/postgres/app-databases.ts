@@ -1,20 +1,27 @@
 /**
- * AppDatabases: a role and a database of the same name per preview, on the server that holds our own state or on one beside it.
- *
- * Whose they are is written on the role, as a comment with the name of our own database, before the database is made: a server may
- * hold other people's databases that happen to be called preview_something, and other operators' too. What does not carry our mark is
- * never listed, changed or removed.
+ * AppDatabases: a role and a database of the same name per preview (tenants.ts), on the server that holds our own state or on one beside it; and the
+ * templates that seeded ones are copied from (seed-templates.ts).
  */
-import { createHash, createHmac, pbkdf2, randomBytes } from 'node:crypto';
-import { promisify } from 'node:util';
-import { escapeIdentifier, escapeLiteral, type Pool } from 'pg';
+import { escapeIdentifier, type Pool } from 'pg';
+import type { DatabaseSeed } from '../../core/database-seed.ts';
 import { OperatorError } from '../../core/errors.ts';
-import { APP_DATABASE_CONNECTIONS_MAX } from '../../core/limits.ts';
-import { parseDatabaseName, type DatabaseName } from '../../core/names.ts';
+import { APP_DATABASE_CONNECTIONS_MAX, SEED_TIMEOUT_MS } from '../../core/limits.ts';
+import { parseDatabaseName, parseTemplateName, type DatabaseName } from '../../core/names.ts';
 import type { PreviewDatabase } from '../../core/preview.ts';
 import type { AppDatabases, Log } from '../../ports.ts';
-import { connectionConfig, inTransaction, openPool, rowsOf } from './connections.ts';
+import { connectionConfig, openPool, rowsOf } from './connections.ts';
 import { WEB_ROLE } from './intake-state.ts';
+import { copyTemplate, ensureTemplate, SEEDS_ROLE, type Seeding } from './seed-templates.ts';
+import {
+  createDatabase,
+  ensureGroup,
+  ensureTenant,
+  markFinished,
+  PRISTINE,
+  removeTenant,
+  unfinished,
+  type Tenant,
+} from './tenants.ts';
 
 /** Every preview's role is a member. pg_hba.conf lets members in to the database of their own name only. */
 const TENANTS_ROLE = 'berth_tenants';
@@ -23,11 +30,13 @@ const TENANTS_ROLE = 'berth_tenants';
 const POOL_MAX = 2;
 
 export interface AppDatabasesOptions {
-  /** As a superuser, or a role with CREATEDB, CREATEROLE and ADMIN on berth_tenants. */
+  /** As a superuser, or a role with CREATEDB, CREATEROLE and ADMIN on berth_tenants and berth_seeds. */
   readonly url: string;
   /** Where apps reach the server; null stands for the host's side of the instance's slot. */
   readonly appHost: string | null;
   readonly appPort: number;
+  /** SEED_TIMEOUT_MS where it is not said. */
+  readonly seedTimeoutMs?: number;
   readonly log: Log;
 }
 
@@ -38,28 +47,26 @@ export async function openAppDatabases(
   const pool = openPool({ ...connectionConfig(options.url, 'berth app databases'), max: POOL_MAX }, options.log);
   try {
     const mark = await prepareServer(pool, options.log);
-    return { ...appDatabases(pool, mark, options), close: () => pool.end() };
+    const timeoutMs = options.seedTimeoutMs ?? SEED_TIMEOUT_MS;
+    const server = { pool, url: options.url, mark, timeoutMs, log: options.log };
+    return { ...appDatabases(server, options), close: () => pool.end() };
   } catch (error) {
     await pool.end();
     throw databaseError('The database server could not be made ready for previews.', error);
   }
 }
 
-function appDatabases(pool: Pool, mark: string, options: AppDatabasesOptions): AppDatabases {
+function appDatabases(server: Seeding, options: AppDatabasesOptions): AppDatabases {
+  const { pool, mark } = server;
   return {
     async list() {
-      const rows = await rowsOf<{ name: string }>(
-        pool,
-        `select rolname as name from pg_roles where shobj_description(oid, 'pg_authid') = $1 order by rolname`,
-        [mark],
-      );
-      return rows.map((row) => parseDatabaseName(row.name)).filter((name) => name !== null);
+      return (await ourRoles(server)).map(parseDatabaseName).filter((name) => name !== null);
     },
-    async ensure(database) {
+    async ensure(database, seed) {
       try {
-        await ensureRole(pool, mark, database);
-        await ensureDatabase(pool, database.name);
+        await ensure(server, database, seed);
       } catch (error) {
+        seed?.signal.throwIfAborted();
         throw databaseError(`The database ${database.name} could not be made ready.`, error);
       }
     },
@@ -72,9 +79,19 @@ function appDatabases(pool: Pool, mark: string, options: AppDatabasesOptions): A
     },
     async remove(name) {
       try {
-        await remove(pool, mark, name);
+        await removeTenant(server, name);
       } catch (error) {
         throw databaseError(`The database ${name} could not be removed.`, error);
+      }
+    },
+    async listTemplates() {
+      return (await ourRoles(server)).map(parseTemplateName).filter((name) => name !== null);
+    },
+    async removeTemplate(name) {
+      try {
+        await removeTenant(server, name);
+      } catch (error) {
+        throw databaseError(`The template ${name} could not be removed.`, error);
       }
     },
     async has(name) {
@@ -98,9 +115,9 @@ function databaseError(message: string, error: unknown): OperatorError {
   return new OperatorError('DATABASE_FAILED', message, { cause: error });
 }
 
-/** The group of tenants exists, nobody but the web may connect to our database without being named, and whoever else is open is told of. Returns our mark. */
+/** The groups exist, nobody but the web may connect to our database without being named, and whoever else is open is told of. Returns our mark. */
 async function prepareServer(pool: Pool, log: Log): Promise<string> {
-  await ensureTenantsRole(pool);
+  for (const group of [TENANTS_ROLE, SEEDS_ROLE]) await ensureGroup(pool, group);
   const [row] = await rowsOf<{ name: string }>(pool, 'select current_database() as name');
   const own = row?.name ?? '';
   const rights = [
@@ -129,80 +146,30 @@ async function prepareServer(pool: Pool, log: Log): Promise<string> {
   return `Berth: preview of the operator whose state is in the database ${own}`;
 }
 
-async function ensureTenantsRole(pool: Pool): Promise<void> {
-  const rows = await rowsOf(pool, 'select from pg_roles where rolname = $1', [TENANTS_ROLE]);
-  if (rows.length > 0) return;
-  await rowsOf(pool, `create role ${TENANTS_ROLE} nologin`).catch((error: { code?: string }) => {
-    // Another operator was faster: duplicate_object, or unique_violation when it had not committed yet.
-    if (error.code !== '42710' && error.code !== '23505') throw error;
-  });
-}
-
-/** The role with its mark, its password and no right beyond its own database; one transaction, so never without the mark. */
-async function ensureRole(pool: Pool, mark: string, { name, password }: PreviewDatabase): Promise<void> {
-  const role = escapeIdentifier(name);
-  const verifier = escapeLiteral(await scramVerifier(password));
-  await inTransaction(pool, async (client) => {
-    const [found] = await rowsOf<{ mark: string | null }>(
-      client,
-      `select shobj_description(oid, 'pg_authid') as mark from pg_roles where rolname = $1`,
-      [name],
-    );
-    if (found === undefined) {
-      await refuseForeignDatabase(client, name);
-      await client.query(
-        `create role ${role} login nosuperuser nocreatedb nocreaterole noreplication
-         connection limit ${APP_DATABASE_CONNECTIONS_MAX} password ${verifier}`,
-      );
-      await client.query(`comment on role ${role} is ${escapeLiteral(mark)}`);
-      await client.query(`grant ${TENANTS_ROLE} to ${role}`);
-      // Who makes a role is not thereby its member (15), or may not act for it (16 on), and could not give it a database.
-      await client.query(`grant ${role} to current_user`);
-    } else if (found.mark === mark) {
-      // Not the connection limit: a database that was closed for its size stays closed until limitSize finds that it fits.
-      await client.query(`alter role ${role} login password ${verifier}`);
-    } else {
-      throw new OperatorError('DATABASE_FAILED', `The server already has a role ${name} that is not ours.`);
-    }
-    if (await mustJoinRoles(client)) await client.query(`grant ${role} to current_user`);
-  });
-}
-
-/** Up to PostgreSQL 15 nothing makes an operator that is no superuser a member of the roles it makes, and it needs to be to give them databases. */
-async function mustJoinRoles(client: Pick<Pool, 'query'>): Promise<boolean> {
-  const { rowCount } = await client.query(
-    `select from pg_roles
-     where rolname = current_user and not rolsuper and current_setting('server_version_num')::int < 160000`,
-  );
-  return rowCount === 1;
-}
-
-async function refuseForeignDatabase(client: Pick<Pool, 'query'>, name: DatabaseName): Promise<void> {
-  const { rowCount } = await client.query('select from pg_database where datname = $1', [name]);
-  if (rowCount !== 0)
-    throw new OperatorError('DATABASE_FAILED', `The server already has a database ${name} that is not ours.`);
-}
-
-/**
- * Made closed, from the pristine template0, and opened when only its owner may connect. WAL_LOG costs 31 ms for an empty database, and
- * unlike FILE_COPY forces no checkpoint, which would hold up everybody's commits.
- */
-async function ensureDatabase(pool: Pool, name: DatabaseName): Promise<void> {
-  const database = escapeIdentifier(name);
-  const [found] = await rowsOf<{ open: boolean }>(
+/** Names of the roles that carry our mark. */
+async function ourRoles({ pool, mark }: Seeding): Promise<string[]> {
+  const rows = await rowsOf<{ name: string }>(
     pool,
-    'select datallowconn as open from pg_database where datname = $1',
-    [name],
+    `select rolname as name from pg_roles where shobj_description(oid, 'pg_authid') = any ($1) order by rolname`,
+    [[mark, unfinished(mark)]],
   );
-  if (found?.open === true) return;
-  if (found === undefined)
-    await rowsOf(
-      pool,
-      `create database ${database} owner ${database} template template0 strategy wal_log allow_connections false
-       connection limit ${APP_DATABASE_CONNECTIONS_MAX}`,
-    );
-  await rowsOf(pool, `revoke all on database ${database} from public`);
-  await rowsOf(pool, `alter database ${database} allow_connections true`);
+  return rows.map((row) => row.name);
+}
+
+async function ensure(server: Seeding, database: PreviewDatabase, seed: DatabaseSeed | undefined): Promise<void> {
+  const { pool, mark } = server;
+  const { name, password } = database;
+  const tenant: Tenant = { name, password, group: TENANTS_ROLE, connectionsMax: APP_DATABASE_CONNECTIONS_MAX };
+  const isFinished = await ensureTenant(server, tenant);
+  if (isFinished) {
+    await rowsOf(pool, `alter database ${escapeIdentifier(name)} allow_connections true`);
+  } else if (seed === undefined) {
+    await createDatabase(pool, tenant, PRISTINE);
+    await markFinished(pool, mark, name);
+  } else {
+    await ensureTemplate(server, seed);
+    await copyTemplate(server, tenant, seed);
+  }
 }
 
 /**
@@ -230,32 +197,4 @@ async function limitSize(
   if (isTooLarge)
     await rowsOf(pool, 'select pg_terminate_backend(pid) from pg_stat_activity where usename = $1', [name]);
   return found.bytes;
-}
-
-/** Database first: the role carries the mark by which an unfinished removal is found again. */
-async function remove(pool: Pool, mark: string, name: DatabaseName): Promise<void> {
-  const [found] = await rowsOf<{ mark: string | null }>(
-    pool,
-    `select shobj_description(oid, 'pg_authid') as mark from pg_roles where rolname = $1`,
-    [name],
-  );
-  if (found === undefined || found.mark !== mark) return;
-  // Nobody new gets in between the end of those who are connected and the end of the database.
-  await rowsOf(pool, `alter role ${escapeIdentifier(name)} nologin`);
-  await rowsOf(pool, `drop database if exists ${escapeIdentifier(name)} with (force)`);
-  await rowsOf(pool, `drop role if exists ${escapeIdentifier(name)}`);
-}
-
-const SCRAM_ITERATIONS = 4_096;
-
-/**
- * The password as the server stores it (RFC 5803), so that the password itself is in no statement that a server may log.
- * Ours are letters and digits, which SASLprep leaves as they are.
- */
-async function scramVerifier(password: string): Promise<string> {
-  const salt = randomBytes(16);
-  const salted = await promisify(pbkdf2)(password, salt, SCRAM_ITERATIONS, 32, 'sha256');
-  const key = (name: string) => createHmac('sha256', salted).update(name).digest();
-  const stored = createHash('sha256').update(key('Client Key')).digest('base64');
-  return `SCRAM-SHA-256$${SCRAM_ITERATIONS}:${salt.toString('base64')}$${stored}:${key('Server Key').toString('base64')}`;
 }
