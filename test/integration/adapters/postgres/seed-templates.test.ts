@@ -12,7 +12,8 @@ import type { OperatorError } from '../../../../webhook/core/errors.ts';
 import type { PreviewDatabase } from '../../../../webhook/core/preview.ts';
 import type { AppDatabases } from '../../../../webhook/ports.ts';
 import { silentLog } from '../../../support/silent-log.ts';
-import { onServer, openTestDatabase, type TestDatabase } from '../../../support/test-database.ts';
+import { onServer } from '../../../support/on-server.ts';
+import { openTestDatabase, type TestDatabase } from '../../../support/test-database.ts';
 import { waitUntil } from '../../../support/wait-until.ts';
 
 const PATIENCE_MS = 60_000;
