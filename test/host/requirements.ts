@@ -14,6 +14,7 @@ const packageOfCommand: Record<string, string> = {
   nft: 'nftables',
   nsenter: 'util-linux',
   chattr: 'e2fsprogs',
+  'mkfs.ext4': 'e2fsprogs',
   perl: 'perl-base',
   caddy: 'caddy',
   nix: 'nix-bin',

@@ -91,6 +91,15 @@ const accounts = [
   { name: 'berth-eval', uid: 971, home: '/var/empty' },
 ];
 
+/**
+ * Nodes of loop devices, which udev makes on a real host. The machine numbers them for all test hosts together, so each has a node for more than
+ * it will use.
+ */
+const loopNodes = [
+  'c /dev/loop-control 0660 root disk - 10:237',
+  ...Array.from({ length: 512 }, (_, number) => `b /dev/loop${number} 0660 root disk - 7:${number}`),
+].join('\n');
+
 async function writeAccounts(layout: HostLayout): Promise<void> {
   const passwd = accounts.map((a) => `${a.name}:x:${a.uid}:${a.uid}::${a.home}:/usr/sbin/nologin\n`).join('');
   const group = accounts.map((a) => `${a.name}:x:${a.uid}:\n`).join('');
@@ -165,6 +174,8 @@ export async function buildState(stateDirectory: string, network: { host: string
   await mkdir(join(layout.systemd, 'system-generators'), { recursive: true });
   await symlink('/dev/null', join(layout.systemd, 'system-generators/postgresql-generator'));
   await writeAccounts(layout);
+  await mkdir(join(layout.etc, 'tmpfiles.d'), { recursive: true });
+  await writeFile(join(layout.etc, 'tmpfiles.d/loop-devices.conf'), `${loopNodes}\n`);
   await writeFile(join(layout.etc, 'machine-id'), `${crypto.randomUUID().replaceAll('-', '')}\n`);
   await writeFile(join(layout.etc, 'hostname'), 'testhost\n');
   await writeFile(

@@ -44,7 +44,8 @@ in
             name=name,
             system="${system}",
             environment={"PREVIEW_BRANCH": "main"},
-            limits={"memoryMiB": 512, "cpuPercent": 100, "tasks": 256},
+            limits={"memoryMiB": 512, "cpuPercent": 100, "tasks": 256, "diskMiB": 512},
+            units=None,
         )
         ask("start-container", name=name)
         assert ask("start-unit", name=name, unit="preview.target")["ok"]

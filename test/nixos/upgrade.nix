@@ -38,7 +38,8 @@ in
         name="p1",
         system="${system}",
         environment={},
-        limits={"memoryMiB": 512, "cpuPercent": 100, "tasks": 256},
+        limits={"memoryMiB": 512, "cpuPercent": 100, "tasks": 256, "diskMiB": 512},
+        units=None,
     )
     ask("start-container", name="p1")
     ask("start-unit", name="p1", unit="preview.target")

@@ -219,7 +219,12 @@ export const appManifestSchema = z
         memoryMiB: z.int().min(64).max(65_536).default(1_024).describe('Memory of the whole preview.'),
         cpuPercent: z.int().min(5).max(6_400).default(100).describe('100 is one core.'),
         tasks: z.int().min(16).max(32_768).default(512).describe('Processes and threads.'),
-        diskMiB: z.int().min(64).max(1_048_576).default(4_096).describe('Files of the instance.'),
+        diskMiB: z
+          .int()
+          .min(64)
+          .max(1_048_576)
+          .default(4_096)
+          .describe('Files of the instance; on the process runtime, each one file.'),
         databaseMiB: z
           .int()
           .min(64)

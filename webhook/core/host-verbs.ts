@@ -42,6 +42,7 @@ const limits = z.strictObject({
   memoryMiB: z.int().min(64).max(65_536),
   cpuPercent: z.int().min(5).max(6_400),
   tasks: z.int().min(16).max(32_768),
+  diskMiB: z.int().min(64).max(1_048_576),
 });
 export type ContainerLimits = z.infer<typeof limits>;
 

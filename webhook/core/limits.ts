@@ -81,6 +81,12 @@ export const TREE_ENTRIES_MAX = 200_000;
 /** Files of a tree together. Beyond it is data, which belongs into a database or a download in setup. */
 export const TREE_MAX_BYTES = 2 * 1024 * 1024 * 1024;
 
+/**
+ * A new instance is made only where its whole disk would fit and this much of the host's would still be free: databases, builds and the journal go on
+ * living there.
+ */
+export const HOST_DISK_RESERVE_MIB = 2_048;
+
 /** Placing a tree: 2 GiB at 20 MB/s is 100 s. */
 export const PLACE_TIMEOUT_MS = 5 * 60_000;
 

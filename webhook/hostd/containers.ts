@@ -3,16 +3,18 @@
  * stop before destroy, reset-failed before start, a failed start is not a stopped container, an existing root leaks into a new one.
  */
 import { appendFile, lstat, mkdir, readdir, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { OperatorError } from '../core/errors.ts';
 import { environmentFileText } from '../core/environment.ts';
 import type { ContainerState, HostRequest } from '../core/host-verbs.ts';
 import { parseInstanceName, type InstanceName } from '../core/names.ts';
+import { makeDisk, mountDisk, removeDisk } from './disk.ts';
 import { confLines, limitsFromConf, unitsFromConf, unitSettings } from './definition.ts';
 import { must, mustPipe, run } from './programs.ts';
 import { containerStates } from './states.ts';
 import {
   confDirectory,
+  diskDirectory,
   gcrootDirectory,
   placeOf,
   profileDirectory,
@@ -41,21 +43,24 @@ const exists = (path: string): Promise<boolean> =>
 export async function createContainer(settings: HostSettings, request: CreateRequest): Promise<null> {
   const place = placeOf(settings, request.name);
   // An existing root would be reused, and a namesake's data would be in the new container (contract, section 4).
-  for (const part of [place.conf, place.root, place.profile]) {
+  for (const part of [place.conf, place.root, place.profile, place.disk]) {
     if (await exists(part))
       throw new OperatorError('RUNTIME_FAILED', `The container ${place.name} exists, or parts of it do.`);
   }
   const { host, instance } = place.addresses;
   try {
-    await must([
-      'nixos-container',
-      'create',
-      place.name,
-      `--system-path=${request.system}`,
-      `--host-address=${host}`,
-      `--local-address=${instance}`,
+    await allDone([
+      must([
+        'nixos-container',
+        'create',
+        place.name,
+        `--system-path=${request.system}`,
+        `--host-address=${host}`,
+        `--local-address=${instance}`,
+      ]),
+      makeDisk(place, request.limits.diskMiB),
     ]);
-    await fillRoot(settings, place, request.environment);
+    await fillRoot(settings, place, request);
     // Last: a container whose conf lacks our lines was cut off while it was made, and is never started.
     await appendFile(place.conf, confLines(place, request.limits, request.units));
   } catch (error) {
@@ -65,11 +70,17 @@ export async function createContainer(settings: HostSettings, request: CreateReq
   return null;
 }
 
+/** Resolves when all have, and throws what the first of them threw when none is under way any more: what follows may undo them. */
+async function allDone(works: readonly Promise<unknown>[]): Promise<void> {
+  await Promise.allSettled(works);
+  await Promise.all(works);
+}
+
 /** Everything that the guest finds at its first boot. Nothing is written to its root afterwards: from then on it is hostile ground. */
 async function fillRoot(
   settings: HostSettings,
   place: ContainerPlace,
-  environment: Record<string, string>,
+  { environment, limits }: CreateRequest,
 ): Promise<void> {
   const home = join(place.root, 'home/preview');
   const uid = place.uid + appUid;
@@ -91,7 +102,13 @@ async function fillRoot(
       gid: operatorGid,
     },
     { argv: ['tar', '--extract', '--file=-', '--preserve-permissions'], cwd: home, uid, gid: uid },
-  );
+  ).catch((error: OperatorError) => {
+    if (error.detail?.includes('No space left on device') !== true) throw error;
+    throw new OperatorError(
+      'SOURCE_REFUSED',
+      `The repository, with its history, does not fit on the preview’s disk of ${limits.diskMiB} MiB (limits.diskMiB).`,
+    );
+  });
   await rename(join(home, 'source'), join(home, 'app'));
 }
 
@@ -101,8 +118,9 @@ export async function startContainer(settings: HostSettings, name: InstanceName,
   const conf = await readFile(place.conf, 'utf8').catch(() => '');
   const limits = limitsFromConf(conf);
   if (limits === null) throw new OperatorError('RUNTIME_FAILED', `The container ${name} does not exist.`);
+  await mountDisk(place);
   await mkdir(place.dropIn, { recursive: true });
-  await writeFile(join(place.dropIn, 'berth.conf'), unitSettings(limits));
+  await writeFile(join(place.dropIn, 'berth.conf'), unitSettings(place, limits));
   // Five failed starts in ten seconds, also of an earlier namesake, would make this one fail (trap 2).
   await run(['systemctl', 'reset-failed', place.unit]);
   const started = await run(['nixos-container', 'start', name], { signal, timeoutMs: startTimeoutMs }).catch(
@@ -120,6 +138,14 @@ export async function startContainer(settings: HostSettings, name: InstanceName,
   });
 }
 
+/** The files of a container lie at its root when it resolves with true, also if it has not run since the host's boot. */
+export async function openFiles(settings: HostSettings, name: InstanceName): Promise<boolean> {
+  const place = placeOf(settings, name);
+  if (!(await exists(place.disk))) return false;
+  await mountDisk(place);
+  return true;
+}
+
 /** Not running when it resolves; absence is success. A guest that ignores the request is killed after its time. */
 export async function stopContainer(settings: HostSettings, name: InstanceName): Promise<null> {
   await must(['systemctl', 'stop', placeOf(settings, name).unit], { timeoutMs: stopTimeoutMs });
@@ -131,8 +157,9 @@ export async function removeContainer(settings: HostSettings, name: InstanceName
   const place = placeOf(settings, name);
   // destroy takes a starting container for a stopped one and deletes its files under it (trap 1): stop first, always.
   await stopContainer(settings, name);
+  await removeDisk(place);
   const destroyed = await run(['nixos-container', 'destroy', name], { timeoutMs: stopTimeoutMs });
-  await run(['systemctl', 'reset-failed', place.unit]);
+  await run(['systemctl', 'reset-failed', place.unit, place.mountUnit]);
   await removeLeftovers(place);
   if (destroyed.status !== 0 && (await exists(place.conf)))
     throw new OperatorError('RUNTIME_FAILED', `The container ${name} could not be removed.`, {
@@ -146,8 +173,6 @@ async function removeLeftovers(place: ContainerPlace): Promise<void> {
     await rm(path, { recursive: true, force: true });
   }
   if (await exists(`/sys/class/net/${place.link}`)) await run(['ip', 'link', 'delete', place.link]);
-  // With --link-journal the host keeps a link to the guest's journal, which now dangles (trap 11).
-  await removeLinksInto('/var/log/journal', place.root);
   // nix-env registers each generation of a profile as a root; Nix itself drops a dangling one with the next collection only.
   await removeLinksInto('/nix/var/nix/gcroots/auto', place.profile);
 }
@@ -169,11 +194,11 @@ export async function listContainers(
   admitted: readonly InstanceName[],
 ): Promise<ContainerState[]> {
   const found = await Promise.all(
-    [confDirectory, rootDirectory, profileDirectory, gcrootDirectory].map((directory) =>
+    [confDirectory, rootDirectory, diskDirectory, profileDirectory, gcrootDirectory].map((directory) =>
       readdir(directory).catch(() => []),
     ),
   );
-  const named = found.flat().map((entry) => parseInstanceName(basename(entry, '.conf')));
+  const named = found.flat().map((entry) => parseInstanceName(entry.replace(/\.(conf|ext4)$/, '')));
   const names = new Set([...named.filter((name) => name !== null), ...admitted]);
   return Promise.all(
     [...names].map(
@@ -185,10 +210,9 @@ export async function listContainers(
 /** What there is of the container; null when nothing is. One that was cut off while it was made counts as leftovers. */
 export async function observeContainer(settings: HostSettings, name: InstanceName): Promise<ContainerState | null> {
   const place = placeOf(settings, name);
-  const [conf, root, profile] = await Promise.all([place.conf, place.root, place.profile].map(exists));
-  if (conf === false && root === false && profile === false) return null;
-  const isWhole = conf === true && root === true && profile === true;
-  const text = isWhole ? await readFile(place.conf, 'utf8') : '';
+  const parts = await Promise.all([place.conf, place.root, place.disk, place.profile].map(exists));
+  if (!parts.includes(true)) return null;
+  const text = parts.includes(false) ? '' : await readFile(place.conf, 'utf8');
   if (limitsFromConf(text) === null) return { name, state: 'leftovers', restarts: 0, units: [] };
   return containerStates(place, unitsFromConf(text).apps);
 }

@@ -2,7 +2,6 @@
  * What is done inside a running guest, always by the guest's own systemd over its bus, never with nsenter: a process that hostd put inside
  * would lack the guest's limits, its system-call filter and its bar on new privileges.
  */
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { HostRequest } from '../core/host-verbs.ts';
 import type { InstanceName } from '../core/names.ts';
@@ -41,6 +40,13 @@ export async function startUnit(
   }
 }
 
+interface JournalReader {
+  readonly signal: AbortSignal;
+  readonly onLine: (line: string) => void;
+  /** Makes sure that the files of a container that is stopped are there to be read; false when there are none. */
+  readonly openFiles: () => Promise<boolean>;
+}
+
 /** A line of the journal as JSON; longer ones are cut by the reader, so they need not come whole. */
 const lineMaxLength = 64 * 1024;
 
@@ -51,7 +57,7 @@ const lineMaxLength = 64 * 1024;
 export async function readJournal(
   settings: HostSettings,
   request: ReadJournal,
-  { signal, onLine }: { signal: AbortSignal; onLine: (line: string) => void },
+  { signal, onLine, openFiles }: JournalReader,
 ): Promise<null> {
   const units = await unitsOf(settings, request.name);
   const query = [
@@ -73,7 +79,7 @@ export async function readJournal(
           uid: place.uid,
           gid: place.uid,
         };
-  if (active.status !== 0 && !existsSync(place.root)) return null;
+  if (active.status !== 0 && !(await openFiles())) return null;
   await eachLine(reader, signal, (line) => {
     if (line.length <= lineMaxLength) onLine(line);
   });

@@ -7,6 +7,7 @@ import {
   createContainer,
   listContainers,
   observeContainer,
+  openFiles,
   removeContainer,
   startContainer,
   stopContainer,
@@ -68,7 +69,11 @@ async function perform(
     case 'start-unit':
       return startUnit(host.settings, request, signal);
     case 'read-journal':
-      return readJournal(host.settings, request, caller);
+      return readJournal(host.settings, request, {
+        ...caller,
+        // In turn, so that no removal comes between.
+        openFiles: () => inTurn(request.name, () => openFiles(host.settings, request.name)),
+      });
     case 'run-inside':
       return runInside(request, caller);
     case 'switch-answers':

@@ -97,16 +97,23 @@ export interface ContainerPlace {
   readonly uid: number;
   readonly conf: string;
   readonly root: string;
+  /** The file whose file system is the root, and the unit that mounts it there. */
+  readonly disk: string;
+  readonly mountUnit: string;
   readonly lock: string;
   readonly profile: string;
   readonly gcroots: string;
-  /** Directory of unit settings, in /run because NixOS's /etc/systemd/system is read-only. */
+  /** Directory of unit settings. */
   readonly dropIn: string;
   readonly staged: string;
 }
 
 export const confDirectory = '/etc/nixos-containers';
 export const rootDirectory = '/var/lib/nixos-containers';
+/** Open to root alone: no guest ever sees the file that its root lies in. */
+export const diskDirectory = '/var/lib/berth-disks';
+/** In /run because NixOS's /etc/systemd/system is read-only. */
+export const unitDirectory = '/run/systemd/system';
 export const gcrootDirectory = '/nix/var/nix/gcroots/per-container';
 export const profileDirectory = '/nix/var/nix/profiles/per-container';
 
@@ -120,10 +127,13 @@ export function placeOf(settings: Pick<HostSettings, 'pool' | 'staging'>, name: 
     uid: uidBase + slotOf(name) * uidsPerContainer,
     conf: join(confDirectory, `${name}.conf`),
     root: join(rootDirectory, name),
+    disk: join(diskDirectory, `${name}.ext4`),
+    // The root's path as systemd-escape(1) writes it.
+    mountUnit: `var-lib-nixos\\x2dcontainers-${name}.mount`,
     lock: join(rootDirectory, `.#${name}.lck`),
     profile: join(profileDirectory, name),
     gcroots: join(gcrootDirectory, name),
-    dropIn: `/run/systemd/system/container@${name}.service.d`,
+    dropIn: join(unitDirectory, `container@${name}.service.d`),
     staged: join(settings.staging, name),
   };
 }

@@ -32,7 +32,7 @@ in
           create_directory = true;
         };
         receivers = {
-          # Containers link their journals below this folder, so their apps' lines come with the host's.
+          # The host's own. What runs in a container is logged in it, and no program of the host reads a container's files.
           journald = {
             directory = "/var/log/journal";
             storage = "file_storage";

@@ -34,6 +34,9 @@ in
         ExecStart = "${lib.getExe' cfg.package "berth-hostd"} ${lib.escapeShellArgs arguments}";
         RuntimeDirectory = "berth-hostd";
         RuntimeDirectoryMode = "0750";
+        # Containers' disks; whoever wants to bound all of them together gives the folder a file system of its own.
+        StateDirectory = "berth-disks";
+        StateDirectoryMode = "0700";
         Restart = "always";
         RestartSec = 1;
         TimeoutStopSec = 30;
@@ -49,8 +52,6 @@ in
           # nix-env registers each profile there, and a removed container's is left.
           "-/nix/var/nix/gcroots/auto"
           "/run"
-          # With --link-journal a removed container leaves a link there.
-          "-/var/log/journal"
         ];
         # nft; files that belong to the guests' uid ranges; entering a guest to ask its systemd; ending a guest's processes.
         CapabilityBoundingSet = [
@@ -91,6 +92,13 @@ in
         UMask = "0022";
       };
     };
+
+    # Containers' disks are files with an ext4, whatever the host itself lies on. At boot, because a hardened host loads no module later.
+    boot.kernelModules = [
+      "loop"
+      "ext4"
+    ];
+    boot.supportedFilesystems.ext4 = true;
 
     systemd.tmpfiles.settings."10-berth-containers" = {
       "/etc/nixos-containers".d.mode = "0755";

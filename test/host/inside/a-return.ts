@@ -8,6 +8,11 @@ startHostd();
 startOperator();
 await shows('shop-1.preview.test', 'version 1');
 assert.match((await askCaddy('shop-1.preview.test', '/visits')).text, /^1/, 'the setup did not run again');
+assert.match(
+  host('findmnt', '--noheadings', '--list', '--types=ext4', '--output=TARGET'),
+  /^\/var\/lib\/nixos-containers\/p\d+$/m,
+  'with its disk',
+);
 assert.equal(
   host('systemctl', 'show', 'nix-daemon', '--property=ActiveEnterTimestamp', '--value'),
   '',

@@ -24,6 +24,15 @@ const pathsBelow = (directories: readonly string[], without: readonly string[] =
     '%p %l\\n',
   );
 
+/** Those that hold a file of ours. The machine has one list for all test hosts, where each calls its files the same; inodes tell them apart. */
+function loopDevices(): string[] {
+  const ours = linesOf('find', '/var/lib/berth-disks', '-type', 'f', '-printf', '%i\\n');
+  return linesOf('losetup', '--list', '--noheadings', '--output', 'BACK-INO,BACK-FILE')
+    .map((line) => line.trim())
+    .filter((line) => line.endsWith('(deleted)') || ours.includes(line.split(/\s+/)[0] ?? ''))
+    .map((line) => line.replace(/^\d+ +/, ''));
+}
+
 /**
  * The host as it is now. Left out, because they are not a preview's: PostgreSQL's processes (the operator's pool opens and closes connections; those of
  * tenants are a class of their own), the copies of repositories, node's compile cache, and what a journal holds.
@@ -33,6 +42,8 @@ export function inventory(): Inventory {
   return {
     processes: linesOf('ps', '-e', '--no-headers', '-o', 'comm').filter((name) => name !== 'postgres'),
     mounts: linesOf('findmnt', '--noheadings', '--list', '--output', 'TARGET'),
+    disks: pathsBelow(['/var/lib/berth-disks']),
+    loopDevices: loopDevices(),
     namespaces: linesOf('lsns', '--noheadings', '--output', 'TYPE').concat(linesOf('ip', 'netns', 'list')),
     links: readdirSync('/sys/class/net').toSorted(),
     routesOfTheKernel: linesOf('ip', 'route', 'show', 'table', 'all'),

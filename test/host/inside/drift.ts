@@ -1,6 +1,6 @@
 /** Every kind of drift between records and host is named by `preview doctor`, and mended by `--fix`. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { eventually, host, hostd, noAbort } from './a-host-runtime.ts';
 import { anOperator, preview, shopAt, shows } from './an-operator.ts';
@@ -58,6 +58,8 @@ test('preview build warms a closure; drift of every kind is named and mended; a 
     async () => {
       mkdirSync('/var/lib/nixos-containers/p901/etc', { recursive: true });
       writeFileSync('/etc/nixos-containers/p902.conf', 'HOST_ADDRESS=10.100.7.12\n');
+      writeFileSync('/var/lib/berth-disks/p905.ext4', '');
+      truncateSync('/var/lib/berth-disks/p905.ext4', 64 * 1024 * 1024);
       mkdirSync('/nix/var/nix/gcroots/per-container/p903', { recursive: true });
       symlinkSync(system, '/nix/var/nix/gcroots/per-container/p903/system');
       host('nft', 'add element inet berth own_addresses { "ve-p904" . 10.100.7.17 : accept }');
@@ -86,7 +88,7 @@ test('preview build warms a closure; drift of every kind is named and mended; a 
 
       const found = await findings();
       const nobodys = (what: string, about: string) => `orphan ${about}: ${what} that belongs to no preview`;
-      for (const instance of ['p901', 'p902', 'p903', 'p904'])
+      for (const instance of ['p901', 'p902', 'p903', 'p904', 'p905'])
         assert.ok(found.includes(nobodys('an instance', instance)), `${instance}: ${found.join('\n')}`);
       for (const database of ['preview_lost_1', 'preview_lost_2'])
         assert.ok(found.includes(nobodys('a database', database)), database);
@@ -96,6 +98,7 @@ test('preview build warms a closure; drift of every kind is named and mended; a 
       for (const path of [
         '/var/lib/nixos-containers/p901',
         '/etc/nixos-containers/p902.conf',
+        '/var/lib/berth-disks/p905.ext4',
         '/nix/var/nix/gcroots/per-container/p903',
       ])
         assert.equal(existsSync(path), false, path);

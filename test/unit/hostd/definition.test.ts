@@ -1,14 +1,20 @@
 /** The texts that make a container ours. cgroup limits cannot be enforced on the test host (docs/reference/security.md), so the text is what is tested. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { confLines, limitsFromConf, nspawnFlags, unitSettings } from '../../../webhook/hostd/definition.ts';
+import {
+  confLines,
+  limitsFromConf,
+  mountUnitText,
+  nspawnFlags,
+  unitSettings,
+} from '../../../webhook/hostd/definition.ts';
 import { placeOf } from '../../../webhook/hostd/settings.ts';
 import { instanceNameOf } from '../../../webhook/core/names.ts';
 import { parsePool } from '../../../webhook/core/slots.ts';
 
 const pool = parsePool('10.100.0.0/16') ?? assert.fail();
 const place = (slot: number) => placeOf({ pool, staging: '/var/lib/berth/instances' }, instanceNameOf(slot));
-const limits = { memoryMiB: 1_024, cpuPercent: 150, tasks: 512 };
+const limits = { memoryMiB: 1_024, cpuPercent: 150, tasks: 512, diskMiB: 4_096 };
 
 test('flags for systemd-nspawn: an own range of users, nothing gained, nothing spared', () => {
   assert.deepEqual(nspawnFlags(place(1)), [
@@ -23,6 +29,7 @@ test('flags for systemd-nspawn: an own range of users, nothing gained, nothing s
     '--system-call-filter=~io_uring_setup',
     '--system-call-filter=~perf_event_open',
     '--system-call-filter=~userfaultfd',
+    '--link-journal=no',
     '--inaccessible=/nix/var/nix/daemon-socket',
   ]);
   for (const flag of nspawnFlags(place(77)))
@@ -30,8 +37,10 @@ test('flags for systemd-nspawn: an own range of users, nothing gained, nothing s
 });
 
 test('the unit is limited, and the guest’s own systemd is not at the app’s expense', () => {
+  const [before, service] = unitSettings(place(1), limits).split('\n\n');
+  assert.match(before ?? '', /^\[Unit\]\nAssertPathIsSymbolicLink=!\/var\/lib\/nixos-containers\/p1\/usr\n/);
   assert.equal(
-    unitSettings(limits),
+    service,
     '[Service]\nMemoryMax=1088M\nMemorySwapMax=0\nCPUQuota=150%\nTasksMax=576\nLimitCORE=0\nTimeoutStopSec=10s\n',
   );
 });
@@ -39,7 +48,15 @@ test('the unit is limited, and the guest’s own systemd is not at the app’s e
 test('limits are read back from the conf file as they were written; a conf of somebody else has none', () => {
   assert.deepEqual(limitsFromConf(confLines(place(3), limits, null)), limits);
   assert.equal(limitsFromConf('PRIVATE_NETWORK=1\nHOST_ADDRESS=10.233.1.1\n'), null);
-  assert.equal(limitsFromConf('BERTH_MEMORY_MIB=1024\nBERTH_CPU_PERCENT=x\nBERTH_TASKS=5\n'), null);
+  assert.equal(limitsFromConf('BERTH_MEMORY_MIB=1024\nBERTH_CPU_PERCENT=x\nBERTH_TASKS=5\nBERTH_DISK_MIB=64\n'), null);
+});
+
+test('the disk is mounted without set-user-ID bits and devices, by a unit with the name that systemd demands', () => {
+  assert.equal(place(3).mountUnit, 'var-lib-nixos\\x2dcontainers-p3.mount');
+  const text = mountUnitText(place(3));
+  assert.match(text, /^What=\/var\/lib\/berth-disks\/p3\.ext4$/m);
+  assert.match(text, /^Where=\/var\/lib\/nixos-containers\/p3$/m);
+  assert.match(text, /^Options=loop,nosuid,nodev,/m);
 });
 
 test('everything of a container follows from its slot, and ranges of users never meet', () => {

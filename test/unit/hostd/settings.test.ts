@@ -33,7 +33,7 @@ test('a request holds names and numbers of ours, never a path, a flag or a comma
     name: 'p1',
     system: store,
     environment: {},
-    limits: { memoryMiB: 64, cpuPercent: 5, tasks: 16 },
+    limits: { memoryMiB: 64, cpuPercent: 5, tasks: 16, diskMiB: 64 },
     units: null,
   };
   assert.equal(hostRequestSchema.safeParse(create).success, true);
@@ -44,6 +44,7 @@ test('a request holds names and numbers of ours, never a path, a flag or a comma
     { ...create, environment: { PATH: 'x' } },
     { ...create, environment: { PREVIEW_X: 'a\0b' } },
     { ...create, limits: { ...create.limits, memoryMiB: 1e9 } },
+    { ...create, limits: { ...create.limits, diskMiB: 1 } },
     { verb: 'start-container', name: 'p01' },
     { verb: 'start-container', name: 'p1/../p2' },
     { verb: 'start-container', name: '--help' },

@@ -113,9 +113,9 @@ async function bringUp(hostd: HostDaemon, spec: InstanceSpec, signal: AbortSigna
   if (before?.state === 'leftovers') await hostd.ask({ verb: 'remove-container', name });
   if (before === null || before.state === 'leftovers') {
     if (spec.system === null) throw new OperatorError('RUNTIME_FAILED', `The system of ${name} has not been built.`);
-    const { memoryMiB, cpuPercent, tasks } = spec.manifest.limits;
+    const { memoryMiB, cpuPercent, tasks, diskMiB } = spec.manifest.limits;
     const environment = { ...spec.environment };
-    const limits = { memoryMiB, cpuPercent, tasks };
+    const limits = { memoryMiB, cpuPercent, tasks, diskMiB };
     const own = spec.manifest.ownSystem;
     const units = own === undefined ? null : { setup: own.setupService, apps: [...own.appServices] };
     await hostd.ask({ verb: 'create-container', name, system: spec.system, environment, limits, units }, { signal });
