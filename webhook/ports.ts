@@ -157,8 +157,8 @@ export interface PreviewStore {
 export interface JobQueue {
   /** Asks for a look at the preview, at once or at a time. Asking twice is asking once, and the look takes place no later than anyone asked. */
   enqueueReconcile(key: PreviewKey, runAt?: Date): Promise<void>;
-  /** Asks for the pull request to be told; asking twice is asking once. */
-  enqueueReport(key: PreviewKey): Promise<void>;
+  /** Asks for the pull request to be told, at once or at a time. Asking twice is asking once, and it is told no later than anyone asked. */
+  enqueueReport(key: PreviewKey, runAt?: Date): Promise<void>;
   enqueueSweep(runAt?: Date): Promise<void>;
 }
 

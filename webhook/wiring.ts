@@ -88,7 +88,7 @@ export async function wire(config: Config, log: Log): Promise<Wiring> {
   const { state, databases, postgresChoice } = await openPostgres(config, log, stack);
   const { routes, gatewayPort } = await openRoutes(config, { state, log }, stack);
   const shell = localShell({ path: config.path, home: config.state.directory });
-  const { runtime, runtimeChoice } = await openRuntime(config, shell, log);
+  const { runtime, runtimeChoice } = await openRuntime(config, { shell, log }, stack);
   const { apiUrl } = config.github;
   const github = connectToGitHub({ apiUrl, identity: githubIdentity(config), log, paceWrites: isPaced(apiUrl) });
 
@@ -253,8 +253,8 @@ export function listenError(
 
 async function openRuntime(
   config: Config,
-  shell: Shell,
-  log: Log,
+  { shell, log }: { shell: Shell; log: Log },
+  stack: AsyncDisposableStack,
 ): Promise<{ runtime: Runtime; runtimeChoice: string }> {
   const { kind, pool, sandbox, hostdSocket, guest } = config.runtime;
   const directory = join(config.state.directory, 'instances');
@@ -266,14 +266,11 @@ async function openRuntime(
       runtimeChoice: 'Previews run in NixOS containers',
     };
   }
-  const runtime = await processRuntime({
-    directory,
-    pool,
-    path: config.path,
-    useBubblewrap: sandbox !== 'off',
-    shell,
-    log,
-  });
+  const useBubblewrap = sandbox !== 'off';
+  const runtime = stack.adopt(
+    await processRuntime({ directory, pool, path: config.path, useBubblewrap, shell, log }),
+    (each) => each.close(),
+  );
   if (sandbox === 'required' && !runtime.isSandboxed) {
     throw new OperatorError('CONFIG_INVALID', `runtime.sandbox is "required", but: ${runtime.describe()}`, {
       hint: 'Install bubblewrap and allow unprivileged user namespaces, or say "auto".',

@@ -6,7 +6,7 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -29,7 +29,7 @@ import {
 import type { Sha } from '../../webhook/core/pull-request.ts';
 import type { ShellCommand } from '../../webhook/ports.ts';
 import { APP_FILES } from '../demo/app-files.ts';
-import { get } from '../demo/steady-load.ts';
+import { get as getThroughGateway } from '../demo/steady-load.ts';
 import { printMeasured, type BenchRow } from './parts/report.ts';
 import { medians, rowsOf, SETTLED_MS, type Times } from './parts/steps.ts';
 
@@ -120,7 +120,7 @@ async function partsOf(operator: OperatorProcess, database: Client, pull: FakePu
   const startedAt = performance.now();
   const slug = `${pull.base.name}-${pull.number}`;
   const target = { port: operator.gatewayPort, host: `${slug}.localhost:${operator.gatewayPort}`, path: '/commit' };
-  while ((await get(target).catch(() => null)) !== pull.head) {
+  while ((await getThroughGateway(target).catch(() => null)) !== pull.head) {
     if (performance.now() - startedAt > STEP_TIMEOUT_MS)
       throw new Error(`${slug} did not come up: see ${operator.logFile}`);
     await delay(2);
@@ -218,7 +218,7 @@ async function appBoot(launch: AppLaunch): Promise<void> {
   const child = spawnAlone({ ...launch, env: { ...launch.env, PORT: String(port), HOST: BOOT_ADDRESS } });
   const ended = once(child, 'exit');
   try {
-    while (!(await accepts(port))) await delay(1);
+    while (!(await answers(port))) await delay(1);
   } finally {
     child.kill('SIGKILL');
     await ended;
@@ -228,11 +228,13 @@ async function appBoot(launch: AppLaunch): Promise<void> {
 /** An address that no preview has. */
 const BOOT_ADDRESS = '127.99.0.1';
 
-function accepts(port: number): Promise<boolean> {
+/** Whether the app gives its first good answer: what our health check waits for as well. */
+function answers(port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ host: BOOT_ADDRESS, port });
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
-    socket.once('connect', () => socket.destroy());
+    get({ host: BOOT_ADDRESS, port, path: '/commit', agent: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    }).once('error', () => resolve(false));
   });
 }
 

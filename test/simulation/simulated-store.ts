@@ -80,7 +80,8 @@ export function simulatedJobs({ state, faults, clock }: Shared, process: Simulat
   return {
     enqueueReconcile: (key, runAt) =>
       faults.effect(process, 'jobs.enqueueReconcile', () => state.addJob('reconcile', key, at(runAt))),
-    enqueueReport: (key) => faults.effect(process, 'jobs.enqueueReport', () => state.addJob('report', key, at())),
+    enqueueReport: (key, runAt) =>
+      faults.effect(process, 'jobs.enqueueReport', () => state.addJob('report', key, at(runAt))),
     enqueueSweep: (runAt) => faults.effect(process, 'jobs.enqueueSweep', () => state.addJob('sweep', null, at(runAt))),
   };
 }

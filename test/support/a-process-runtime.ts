@@ -31,8 +31,12 @@ export async function aProcessRuntime(t: TestContext, options: { useBubblewrap?:
   assert.ok(pool !== null);
   const path = process.env['PATH'] ?? '';
   const shell = localShell({ path, home: directory });
-  const make = () =>
-    processRuntime({ directory, pool, path, useBubblewrap: options.useBubblewrap ?? true, shell, log: silentLog });
+  const useBubblewrap = options.useBubblewrap ?? true;
+  const make = async () => {
+    const made = await processRuntime({ directory, pool, path, useBubblewrap, shell, log: silentLog });
+    t.after(() => made.close());
+    return made;
+  };
   const runtime = await make();
   t.after(async () => {
     try {

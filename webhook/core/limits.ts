@@ -124,6 +124,9 @@ export const SETTLE_QUIET_MS = 1_000;
 /** But after this long without a new instance we build what there is, for someone who pushes every half second. */
 export const SETTLE_MAX_MS = 15_000;
 
+/** Progress that is overtaken within this time is not told: most previews are live sooner, and each edit costs GitHub and us a request. */
+export const PROGRESS_TOLD_AFTER_MS = 1_000;
+
 /** How often a running job looks whether newer input came in. One primary-key read. */
 export const SUPERSEDE_POLL_MS = 250;
 

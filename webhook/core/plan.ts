@@ -148,9 +148,9 @@ function bringUp(revision: Revision, record: PreviewRecord, world: ObservedWorld
         ? step('open-route', 'its URL shall answer, if only with a page that says what happens')
         : null,
       placed ? null : step('fetch-source', `commit ${short} is to be shown`),
+      // The answering instance stays what visitors see until the new one has answered.
+      target === null ? step('create-instance', `no instance holds commit ${short}`) : null,
     ],
-    // The answering instance stays what visitors see until the new one has answered.
-    [target === null ? step('create-instance', `no instance holds commit ${short}`) : null],
     [target?.manifest == null ? step('read-manifest', 'what the app needs is not known yet') : null],
     [
       placed ? null : step('place-source', `the files of ${short} are not in place`),

@@ -7,6 +7,7 @@ import { conclude } from './conclude.ts';
 import { lookAtPreview, wantedFrom, type Look } from './observe.ts';
 import { runSteps } from './run-steps.ts';
 import { watchForNewer } from './supersede.ts';
+import { tellProgress } from './tell-progress.ts';
 
 /**
  * Brings one preview to what its pull request asks for, as far as it can get now.
@@ -40,5 +41,5 @@ async function noteWanted(op: Operator, lock: PreviewLock, record: PreviewRecord
   const repository = 'repository' in look.desired ? look.desired.repository : record.repository;
   if (wanted === null || (isDeepStrictEqual(wanted, record.wanted) && repository === record.repository)) return;
   await op.store.saveWanted(lock, wanted, repository);
-  await op.jobs.enqueueReport(lock.key);
+  await tellProgress(op, lock.key);
 }

@@ -13,6 +13,7 @@ import type { Operator, PreviewLock } from '../ports.ts';
 import * as up from './bring-up.ts';
 import type { Look } from './observe.ts';
 import * as down from './tear-down.ts';
+import { tellProgress } from './tell-progress.ts';
 
 interface Run {
   readonly op: Operator;
@@ -72,7 +73,7 @@ async function runStage(run: Run, stage: readonly Step[]): Promise<StageResult[]
 
 async function tellDoing({ op, lock }: Run, stage: readonly Step[], first: Step): Promise<void> {
   await op.store.saveDoing(lock, first.name);
-  if (isWorthTelling(stage)) await op.jobs.enqueueReport(lock.key);
+  if (isWorthTelling(stage)) await tellProgress(op, lock.key);
 }
 
 /** Steps that take long enough for somebody to look at the pull request meanwhile. */

@@ -11,8 +11,7 @@ export const SETTLED_MS = SETTLE_WINDOW_MS + 100;
 /** Steps that run side by side count as one, by the longest. */
 const STAGES: readonly (readonly string[])[] = [
   ['claim-names'],
-  ['open-route', 'fetch-source'],
-  ['create-instance'],
+  ['open-route', 'fetch-source', 'create-instance'],
   ['read-manifest'],
   ['place-source', 'ensure-database', 'build-system'],
   ['set-up'],

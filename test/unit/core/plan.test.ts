@@ -40,8 +40,7 @@ function stepsOf(desired: Desired, record: PreviewRecord, world = worldOf(record
 test('a new pull request: every step, those that do not need each other side by side', () => {
   assert.deepEqual(stepsOf(present(), aPreview({ slug: null })), [
     ['claim-names'],
-    ['open-route', 'fetch-source'],
-    ['create-instance'],
+    ['open-route', 'fetch-source', 'create-instance'],
     ['read-manifest'],
     ['place-source', 'ensure-database', 'build-system'],
     ['set-up'],

@@ -23,7 +23,7 @@ export function jobQueue(pool: Pool): JobQueue {
   const at = (runAt: Date | undefined) => (runAt === undefined ? {} : { runAt });
   return {
     enqueueReconcile: (key, runAt) => askForJob(pool, { task: 'reconcile', key: keyText(key), ...at(runAt) }),
-    enqueueReport: (key) => askForJob(pool, { task: 'report', key: keyText(key) }),
+    enqueueReport: (key, runAt) => askForJob(pool, { task: 'report', key: keyText(key), ...at(runAt) }),
     enqueueSweep: (runAt) => askForJob(pool, { task: 'sweep', key: SWEEP_KEY, ...at(runAt) }),
   };
 }

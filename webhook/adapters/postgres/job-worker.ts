@@ -14,9 +14,10 @@ import { rowsOf } from './connections.ts';
 import { graphileLogger } from './graphile-logger.ts';
 import { askForJob, type TaskName } from './job-queue.ts';
 import type { Life, Liveness } from './liveness.ts';
+import { repeatLooks } from './repeat-looks.ts';
 import { EXTRA_WORKERS_MAX, slowJobs, type ExtraWorker, type SlowJobs } from './slow-jobs.ts';
 
-/** A job in a queue that was busy is not announced, only found: this is how long a follow-up waits at most. */
+/** A job whose time has come is not announced, only found. */
 const POLL_INTERVAL_MS = 250;
 
 /** How often dead workers are looked for. A job that lost its worker is picked up after this, plus one poll. */
@@ -186,6 +187,7 @@ async function startRunner(working: Working, { life, poolIds, tasks, concurrency
       ],
     },
   });
+  repeatLooks(runner.events, POLL_INTERVAL_MS);
   // Its end is noticed by Shift.end; nobody else has to hear of it.
   runner.promise.catch(() => undefined);
   return runner;

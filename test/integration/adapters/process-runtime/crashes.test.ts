@@ -54,6 +54,7 @@ for (const useBubblewrap of [true, false]) {
     await runtime.start(spec, signal);
     await runtime.remove(spec.name);
     assert.deepEqual(processesMentioning(`${spec.name}@`), []);
+    await runtime.close();
     assert.deepEqual(processesMentioning(directory), []);
   });
 

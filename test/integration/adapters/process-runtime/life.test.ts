@@ -64,6 +64,7 @@ for (const useBubblewrap of [true, false]) {
 
     await runtime.stop(spec.name);
     assert.deepEqual(await runtime.observe(spec.name), { name: spec.name, running: false, services: [] });
+    await runtime.close();
     assert.deepEqual(processesMentioning(directory), []);
     const texts = (await linesOf(runtime, spec)).map((line) => `${line.source}: ${line.text}`);
     assert.deepEqual(texts, [
@@ -117,6 +118,7 @@ for (const useBubblewrap of [true, false]) {
       message: 'The setup command did not end within 1 s.',
       detail: 'waiting for something that never comes',
     });
+    await runtime.close();
     assert.deepEqual(processesMentioning(directory), []);
     const controller = new AbortController();
     const reason = new Error('superseded');

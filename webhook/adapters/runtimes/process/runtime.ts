@@ -48,6 +48,8 @@ export interface ProcessRuntime extends Runtime {
   readonly isSandboxed: boolean;
   /** One sentence for the start-up line: whether apps are isolated, and why not. */
   describe(): string;
+  /** Ends what stands by to start instances. Those that run go on. */
+  close(): Promise<void>;
 }
 
 /** Throws a RangeError for a pool with more slots than there are ports, and CONFIG_INVALID for a directory that apps could not get to. */
@@ -83,6 +85,7 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
     kind: 'process',
     isSandboxed: programs.bubblewrap !== null,
     describe: () => describe(programs, isRoot),
+    close: () => supervisors.close(),
     observe,
     list: async () => {
       const names = (await readdir(options.directory)).map(parseInstanceName).filter((name) => name !== null);
@@ -106,8 +109,6 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
       const at = layout(name);
       await mkdir(at.root, { recursive: true, mode });
       for (const path of [at.home, at.tmp, at.logs]) await mkdir(path, { recursive: true, mode: 0o700 });
-      // What is placed here will be started before long.
-      supervisors.startAhead();
       return at.root;
     },
     setUp: (spec, signal) => setUp(machine, spec, signal),
@@ -129,7 +130,6 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
     },
     stop,
     remove: async (name) => {
-      await supervisors.standDown();
       await stop(name);
       await removeTree(options.shell, layout(name).root);
     },
@@ -149,7 +149,7 @@ interface Machine {
 
 /** Runs the setup from the beginning, however often it was begun before. */
 async function setUp(machine: Machine, spec: InstanceSpec, signal: AbortSignal): Promise<void> {
-  const { options, programs, supervisors, layout, uidOf } = machine;
+  const { options, programs, layout, uidOf } = machine;
   if (spec.manifest.setup === undefined) return;
   const at = layout(spec.name);
   await endLeftovers(at);
@@ -166,10 +166,6 @@ async function setUp(machine: Machine, spec: InstanceSpec, signal: AbortSignal):
   await writeFile(at.settingUp, '');
   try {
     await runSetup(launchFor(sandbox, setup.command), at.logs, { timeoutMs, memoryMaxBytes, signal });
-  } catch (error) {
-    // No start follows.
-    await supervisors.standDown();
-    throw error;
   } finally {
     await rm(at.settingUp, { force: true });
     await endLeftovers(at);
@@ -183,12 +179,14 @@ async function start(machine: Machine, spec: InstanceSpec, signal: AbortSignal):
   const isRunning = async () => (await isDirectory(at.root)) && observeSupervised(at).running;
   if (await isRunning()) return;
   await endLeftovers(at);
-  await refuseTakenPorts(upstreamsOf(options.pool, spec)).catch(async (error: unknown) => {
-    // Another operator of ours was faster: what answers is the app.
-    if (!(await isRunning())) throw error;
-  });
   const sandbox = { programs, layout: at, uid: uidOf(spec.slot), limits: spec.manifest.limits };
-  await prepare(options.shell, { ...sandbox, environment: spec.environment }, signal);
+  await Promise.all([
+    refuseTakenPorts(upstreamsOf(options.pool, spec)).catch(async (error: unknown) => {
+      // Another operator of ours was faster: what answers is the app.
+      if (!(await isRunning())) throw error;
+    }),
+    prepare(options.shell, { ...sandbox, environment: spec.environment }, signal),
+  ]);
   const services = spec.manifest.services.map((service) => {
     const environment = { ...spec.environment, ...placeOf(spec, service.name) };
     return { name: service.name, launch: launchFor({ ...sandbox, environment }, service.command) };

@@ -86,8 +86,8 @@ async function endOf(launch: Launch, log: LogFile, memoryMaxBytes: number, signa
     return await new Promise<End>((resolve) => {
       child.once('error', (error) => resolve({ kind: 'not-started', why: error.message }));
       child.once('exit', () => {
-        // What it left in the background goes with it; a setup is not a place to start services.
-        if (first !== null) killTree(first);
+        // What it left in the background goes with it; a setup is not a place to start services. The kernel ends what was in a sandbox.
+        if (first !== null && !launch.isSandbox) killTree(first);
       });
       child.once('close', (status, signalName) => {
         if (signal.aborted) resolve({ kind: 'aborted' });

@@ -1,4 +1,4 @@
-/** Starts supervisors, one ahead of time: Node takes longer to start than most of what an update has to wait for. */
+/** Starts supervisors, one ahead of time: Node takes longer to start than most of what a preview has to wait for. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, statSync, truncateSync } from 'node:fs';
@@ -19,14 +19,12 @@ export interface IdleSupervisor {
   readonly words: Readable;
 }
 
-/** Gives supervisors away, each once. */
+/** Gives supervisors away, each once, and has one stand by. */
 export interface SupervisorStarter {
-  /** Starts one that `next` will give, unless there is one already. */
-  startAhead(): void;
   /** One that nobody else has been given. */
   next(): IdleSupervisor;
-  /** Ends the one that was started ahead. It has gone when this resolves. */
-  standDown(): Promise<void>;
+  /** Ends the one that stands by, and has no other follow. It has gone when this resolves. */
+  close(): Promise<void>;
   /** The end of what Node itself said when supervisors could not run; empty otherwise. */
   lastErrors(): string;
 }
@@ -38,26 +36,37 @@ export interface SupervisorOptions {
   readonly errors: string;
 }
 
-/** Nothing is started yet. `options.errors` is made when it is not there, and begun anew by a start that finds it large. */
+/**
+ * One that was given away is followed by another when the preview that it was for has had time to start: until then they would compete for the
+ * processor.
+ */
+const FOLLOW_AFTER_MS = 1_000;
+
+/** `options.errors` is made when it is not there, and begun anew by a start that finds it large. */
 export function supervisorStarter(options: SupervisorOptions): SupervisorStarter {
-  let ahead: IdleSupervisor | null = null;
+  let standby: IdleSupervisor | null = null;
+  let following: NodeJS.Timeout | undefined;
+  const standBy = () => {
+    if (standby !== null) return;
+    const supervisor = idleSupervisor(options);
+    supervisor.child.once('exit', () => {
+      if (standby === supervisor) standby = null;
+    });
+    standby = supervisor;
+  };
+  standBy();
   return {
-    startAhead() {
-      if (ahead !== null) return;
-      const supervisor = idleSupervisor(options);
-      supervisor.child.once('exit', () => {
-        if (ahead === supervisor) ahead = null;
-      });
-      ahead = supervisor;
-    },
     next() {
-      const supervisor = ahead ?? idleSupervisor(options);
-      ahead = null;
+      const supervisor = standby ?? idleSupervisor(options);
+      standby = null;
+      clearTimeout(following);
+      following = setTimeout(standBy, FOLLOW_AFTER_MS).unref();
       return supervisor;
     },
-    async standDown() {
-      const child = ahead?.child;
-      ahead = null;
+    async close() {
+      clearTimeout(following);
+      const child = standby?.child;
+      standby = null;
       if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
       child.ref();
       child.kill('SIGKILL');

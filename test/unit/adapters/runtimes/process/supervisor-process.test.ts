@@ -9,19 +9,16 @@ import { SUPERVISOR_ERRORS_MAX_BYTES } from '../../../../../webhook/core/limits.
 test('what supervisors said before is kept up to its bound, and begun anew beyond it', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'berth-supervisors-'));
   const errors = join(folder, 'errors');
-  const supervisors = supervisorStarter({ compileCache: join(folder, 'cache'), errors });
   try {
     for (const [size, kept] of [
       [SUPERVISOR_ERRORS_MAX_BYTES, SUPERVISOR_ERRORS_MAX_BYTES],
       [SUPERVISOR_ERRORS_MAX_BYTES + 1, 0],
     ] as const) {
       writeFileSync(errors, 'x'.repeat(size));
-      supervisors.startAhead();
-      await supervisors.standDown();
+      await supervisorStarter({ compileCache: join(folder, 'cache'), errors }).close();
       assert.equal(readFileSync(errors).length, kept);
     }
   } finally {
-    await supervisors.standDown();
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 });

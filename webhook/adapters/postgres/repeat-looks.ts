@@ -1,0 +1,61 @@
+/**
+ * Of two looks for a job at the same moment one may find nothing although there is a job: graphile-worker locks all idle queues while it looks (0.18,
+ * dist/sql/getJobs.js, "strategy 2"). And the look that follows a job may come before the queue of that job is free again. Who looked in vain would
+ * look again at the next poll only. Hence a look that had a reason is repeated a few milliseconds later.
+ */
+import type { Worker, WorkerEvents } from 'graphile-worker';
+
+/** A look takes about a millisecond; on a busy machine ten. */
+const REPEAT_AFTER_MS = [5, 20] as const;
+
+/** Node's timers may be this much early. */
+const TIMER_TOLERANCE_MS = 2;
+
+interface Waiting {
+  /** When the worker looks by itself; never while it works. */
+  pollAt: number;
+  repeats: number;
+  isRepeat: boolean;
+  timer?: NodeJS.Timeout;
+}
+
+/** Repeats the looks of all workers of these events, but those that are only polls. `now` is for tests. */
+export function repeatLooks(
+  events: Pick<WorkerEvents, 'on'>,
+  pollIntervalMs: number,
+  now: () => number = () => performance.now(),
+): void {
+  const all = new WeakMap<Worker, Waiting>();
+  const of = (worker: Worker): Waiting => {
+    const known = all.get(worker) ?? { pollAt: Infinity, repeats: 0, isRepeat: false };
+    all.set(worker, known);
+    return known;
+  };
+  events.on('worker:getJob:start', ({ worker }) => {
+    const waiting = of(worker);
+    if (now() >= waiting.pollAt - TIMER_TOLERANCE_MS) waiting.repeats = REPEAT_AFTER_MS.length;
+    else if (!waiting.isRepeat) waiting.repeats = 0;
+  });
+  events.on('worker:getJob:empty', ({ worker }) => {
+    const waiting = of(worker);
+    waiting.pollAt = now() + pollIntervalMs;
+    const pauseMs = REPEAT_AFTER_MS[waiting.repeats];
+    if (pauseMs === undefined) return;
+    waiting.repeats += 1;
+    clearTimeout(waiting.timer);
+    waiting.timer = setTimeout(() => {
+      waiting.isRepeat = true;
+      worker.nudge();
+      waiting.isRepeat = false;
+    }, pauseMs).unref();
+  });
+  events.on('job:complete', ({ worker }) => {
+    of(worker).pollAt = Infinity;
+  });
+  // A worker that was let go must not be asked for anything.
+  events.on('worker:release', ({ worker }) => {
+    const waiting = of(worker);
+    waiting.repeats = REPEAT_AFTER_MS.length;
+    clearTimeout(waiting.timer);
+  });
+}
