@@ -7,7 +7,7 @@
  * Verbs: `observe` and `list` read and never change; `ensure` converges and may be repeated for ever; `remove` too, and absence
  * is success. All throw OperatorError, and every long one takes an AbortSignal and leaves nothing running when it fires.
  */
-import type { AppManifest, Route } from './core/app-manifest.ts';
+import type { AppManifest } from './core/app-manifest.ts';
 import type {
   Failure,
   Hold,
@@ -26,6 +26,7 @@ import type { Policy } from './core/policy.ts';
 import type { CommandInside, CommandStreams } from './core/host-verbs.ts';
 import type { DatabaseSeed } from './core/database-seed.ts';
 import type { PreviewMeta } from './core/preview-config.ts';
+import type { PreviewRoute, RouteDefect } from './core/preview-route.ts';
 import type { Report, ReportRecord } from './core/report.ts';
 import type { SlotAddresses } from './core/slots.ts';
 
@@ -308,14 +309,6 @@ export interface Health {
   check(request: HealthRequest, isCrashing: () => Promise<string | null>, signal: AbortSignal): Promise<void>;
 }
 
-/** Everything that answers for the host names of one preview. */
-export interface PreviewRoute {
-  readonly slug: Slug;
-  readonly hosts: readonly { readonly label: HostLabel; readonly routes: readonly Route[] }[];
-  /** Null shows the status page. */
-  readonly answering: { readonly instance: InstanceName; readonly upstreams: Upstreams } | null;
-}
-
 export interface Routes {
   observe(slug: Slug): Promise<PreviewRoute | null>;
   list(): Promise<PreviewRoute[]>;
@@ -326,6 +319,8 @@ export interface Routes {
   inFlight(slug: Slug, instance: InstanceName): Promise<number>;
   /** `https://shop-42.preview.example.com` and the like. */
   addressOf(label: HostLabel): { host: string; url: string };
+  /** Compares the files with what is in force. */
+  defects(): Promise<RouteDefect[]>;
 }
 
 export interface AppDatabases {

@@ -10,7 +10,7 @@ import { once } from 'node:events';
 import { join, resolve } from 'node:path';
 import { execa } from 'execa';
 import { hostLabelOf, instanceNameOf, parseSlug } from '../../webhook/core/names.ts';
-import type { PreviewRoute } from '../../webhook/ports.ts';
+import type { PreviewRoute } from '../../webhook/core/preview-route.ts';
 import { startSteadyLoad } from '../demo/steady-load.ts';
 import { aCaddy, type Caddy } from './gateway/caddy.ts';
 import type { Change } from './gateway/door.ts';

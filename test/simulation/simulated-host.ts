@@ -2,7 +2,7 @@
 import type { AppKind } from './simulated-github.ts';
 import type { DatabaseName, InstanceName, Slug, TemplateName } from '../../webhook/core/names.ts';
 import type { Sha } from '../../webhook/core/pull-request.ts';
-import type { PreviewRoute } from '../../webhook/ports.ts';
+import type { PreviewRoute } from '../../webhook/core/preview-route.ts';
 
 export interface HostInstance {
   readonly name: InstanceName;

@@ -1,7 +1,8 @@
 /** Routes and databases, as one operator process sees them; and what must never happen to them, noted where it would happen. */
 import type { DatabaseName } from '../../webhook/core/names.ts';
 import type { PreviewKey } from '../../webhook/core/pull-request.ts';
-import type { AppDatabases, PreviewRoute, Routes } from '../../webhook/ports.ts';
+import type { PreviewRoute } from '../../webhook/core/preview-route.ts';
+import type { AppDatabases, Routes } from '../../webhook/ports.ts';
 import type { SimulatedProcess } from './faults.ts';
 import type { Shared } from './shared-world.ts';
 import type { SimulatedPull } from './simulated-github.ts';
@@ -22,6 +23,8 @@ export function simulatedRoutes(world: Shared, process: SimulatedProcess): Route
       }),
     inFlight: async () => 0,
     addressOf: (label) => ({ host: `${label}.test`, url: `https://${label}.test` }),
+    // Routes of this world are no files.
+    defects: () => Promise.resolve([]),
   };
 }
 

@@ -13,7 +13,8 @@ import { join } from 'node:path';
 import { startGateway, type Gateway, type GatewayOptions } from '../../webhook/adapters/gateway/gateway.ts';
 import { extraHostLabel, hostLabelOf, instanceNameOf, parseSlug, type Slug } from '../../webhook/core/names.ts';
 import type { Route } from '../../webhook/core/app-manifest.ts';
-import type { Log, PreviewRoute } from '../../webhook/ports.ts';
+import type { PreviewRoute } from '../../webhook/core/preview-route.ts';
+import type { Log } from '../../webhook/ports.ts';
 
 /** A log that keeps its lines. */
 export function aLog(): Log & { readonly lines: { level: string; fields: object; message: string }[] } {

@@ -115,11 +115,11 @@ export class ASweepingOperator implements AsyncDisposable {
     const say = (level: string) => (_fields: object, message: string) => void this.said.push(`${level} ${message}`);
     const log: Log = { ...silentLog, info: say('info'), warn: say('warn'), child: () => log };
     const client = connectToGitHub({ apiUrl: this.github.apiUrl, identity, log, paceWrites: false });
-    const none = { list: () => Promise.resolve([]) };
+    const nothing = () => Promise.resolve([]);
     const host = {
-      runtime: none,
-      databases: { ...none, listTemplates: none.list },
-      routes: none,
+      runtime: { list: nothing },
+      databases: { list: nothing, listTemplates: nothing },
+      routes: { list: nothing, defects: nothing },
       sources: { removeUnused: () => Promise.resolve() },
     };
     return {

@@ -22,7 +22,10 @@ import { shortSha, type Revision } from './pull-request.ts';
 export interface ObservedWorld {
   /** Instances that exist as files, containers or processes. */
   readonly instances: ReadonlyMap<InstanceName, { readonly running: boolean }>;
-  /** The instance that the route in force points at; null when it points at the status page; undefined when there is no route. */
+  /**
+   * The instance that the route in force points at, with the hosts of its manifest; null when it points at the status page or has other hosts; undefined
+   * when there is no route.
+   */
   readonly route: InstanceName | null | undefined;
   /** One that the app can use: not where it was closed for its size. */
   readonly hasDatabase: boolean;

@@ -4,6 +4,7 @@ import { explainPlan, planFor } from '../core/plan.ts';
 import { phaseOf, type PreviewRecord } from '../core/preview.ts';
 import type { DoctorFinding, DoctorView } from '../core/preview-view.ts';
 import { keyText } from '../core/pull-request.ts';
+import type { RouteDefect } from '../core/preview-route.ts';
 import type { Operator } from '../ports.ts';
 import { lookAtPreview } from '../reconcile/observe.ts';
 import { findOrphans, type Orphan } from '../reconcile/sweep.ts';
@@ -13,6 +14,7 @@ const WITH_ARTICLE = {
   database: 'a database',
   template: 'a template database',
   route: 'a route',
+  'route file': 'a route file',
 } as const;
 
 /** Previews that are looked at side by side: each is one request to GitHub. */
@@ -23,6 +25,8 @@ export async function examine(op: Operator, fix: boolean, signal: AbortSignal): 
   const records = await op.store.list();
   const findings: DoctorFinding[] = [];
   for (const orphan of orphans) findings.push(await examineOrphan(orphan, fix));
+  for (const defect of await op.routes.defects())
+    if (defect.kind === 'changed') findings.push(await examineRouteFile(defect, fix));
   for (let first = 0; first < records.length; first += LOOKS_AT_ONCE) {
     const some = records.slice(first, first + LOOKS_AT_ONCE);
     findings.push(...(await Promise.all(some.map((record) => examinePreview(op, record, { fix, signal })))).flat());
@@ -31,21 +35,29 @@ export async function examine(op: Operator, fix: boolean, signal: AbortSignal): 
 }
 
 async function examineOrphan(orphan: Orphan, fix: boolean): Promise<DoctorFinding> {
-  const found = {
-    kind: 'orphan',
-    about: orphan.name,
-    message: `${WITH_ARTICLE[orphan.kind]} that belongs to no preview`,
-  } as const;
+  const message = `${WITH_ARTICLE[orphan.kind]} that belongs to no preview`;
+  const found = { kind: 'orphan', about: orphan.name, message } as const;
   if (!fix) return { ...found, fix: `remove the ${orphan.kind}` };
+  return (await failureOf(orphan.remove, found, 'removing it failed')) ?? { ...found, fix: 'removed' };
+}
+
+async function examineRouteFile({ file, mend }: RouteDefect, fix: boolean): Promise<DoctorFinding> {
+  const found = { kind: 'drift', about: file, message: 'a file of the routes is not as it was written' } as const;
+  if (!fix) return { ...found, fix: 'write it again' };
+  return (await failureOf(mend, found, 'writing it failed')) ?? { ...found, fix: 'written again' };
+}
+
+/** The finding as it is when the act fails; null when it does not. */
+async function failureOf(
+  act: () => Promise<void>,
+  found: Omit<DoctorFinding, 'fix'>,
+  what: string,
+): Promise<DoctorFinding | null> {
   try {
-    await orphan.remove();
-    return { ...found, fix: 'removed' };
+    await act();
+    return null;
   } catch (error) {
-    return {
-      ...found,
-      message: `${found.message}; removing it failed: ${operatorErrorFrom(error).message}`,
-      fix: null,
-    };
+    return { ...found, message: `${found.message}; ${what}: ${operatorErrorFrom(error).message}`, fix: null };
   }
 }
 

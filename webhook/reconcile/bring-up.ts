@@ -7,7 +7,6 @@ import { manifestFromMeta, PREVIEW_CONFIG_FILE } from '../core/preview-config.ts
 import { HEALTH_TIMEOUT_DEFAULT_MS, MANIFEST_MAX_BYTES, SEED_MAX_BYTES } from '../core/limits.ts';
 import {
   databaseNameOf,
-  extraHostLabel,
   hostLabelOf,
   slugCandidates,
   templateNameOf,
@@ -24,7 +23,8 @@ import {
   type Upstream,
 } from '../core/preview.ts';
 import type { Revision } from '../core/pull-request.ts';
-import type { InstanceSpec, Operator, PreviewLock, PreviewRoute, SourceRequest } from '../ports.ts';
+import { routeHostsOf, type PreviewRoute } from '../core/preview-route.ts';
+import type { InstanceSpec, Operator, PreviewLock, SourceRequest } from '../ports.ts';
 
 /** What a step of a bring-up is given. `record` is as it was when its stage began. */
 export interface BringUp {
@@ -277,17 +277,16 @@ function routeOf(
   instance: InstanceRecord,
   manifest: AppManifest,
 ): PreviewRoute {
-  const extra = manifest.extraHosts.map((host) => ({ label: extraHostLabel(host.prefix, slug), routes: host.routes }));
   return {
     slug,
-    hosts: [{ label: hostLabelOf(slug), routes: manifest.routes }, ...extra],
+    hosts: routeHostsOf(slug, manifest),
     answering: { instance: instance.name, upstreams: op.runtime.upstreamsOf({ slot: instance.slot, manifest }) },
   };
 }
 
 /** All host labels of a preview with this manifest, the main one first. */
 export function hostLabelsOf(slug: Slug, manifest: AppManifest): HostLabel[] {
-  return [hostLabelOf(slug), ...manifest.extraHosts.map((host) => extraHostLabel(host.prefix, slug))];
+  return routeHostsOf(slug, manifest).map(({ label }) => label);
 }
 
 /** The service that answers `/`, or else the first that is routed. */

@@ -1,10 +1,12 @@
 /** Gathers what a run decides upon: what GitHub wants and what the world holds. Changes nothing in the world. */
+import { isDeepStrictEqual } from 'node:util';
 import { OperatorError, operatorErrorFrom } from '../core/errors.ts';
-import { databaseNameOf } from '../core/names.ts';
+import { databaseNameOf, type InstanceName } from '../core/names.ts';
 import type { ObservedWorld } from '../core/plan.ts';
 import { desiredFrom, isAllowedRepository, type Desired } from '../core/policy.ts';
 import type { PreviewRecord, Wanted } from '../core/preview.ts';
 import type { ObservedSubject } from '../core/pull-request.ts';
+import { routeHostsOf, type PreviewRoute } from '../core/preview-route.ts';
 import type { Operator } from '../ports.ts';
 
 export interface Look {
@@ -62,7 +64,15 @@ async function observeWorld(
   const instances = new Map(
     observed.filter((each) => each !== null).map((each) => [each.name, { running: each.running }]),
   );
-  return { instances, route: route === null ? undefined : (route.answering?.instance ?? null), hasDatabase };
+  return { instances, route: route === null ? undefined : shownBy(route, record), hasDatabase };
+}
+
+/** The instance that the route points at; null also where the route has other hosts than the instance's manifest: then it has to be made again. */
+function shownBy(route: PreviewRoute, record: PreviewRecord): InstanceName | null {
+  const name = route.answering?.instance ?? null;
+  const manifest = record.instances.find((instance) => instance.name === name)?.manifest ?? null;
+  const isAsRecorded = manifest === null || isDeepStrictEqual(route.hosts, routeHostsOf(route.slug, manifest));
+  return isAsRecorded ? name : null;
 }
 
 /** The wish as a fact to store for display, or null when we learned nothing. */

@@ -12,7 +12,7 @@ import type { Operator } from '../ports.ts';
 
 /** A thing of ours on the host that no record speaks of. */
 export interface Orphan {
-  readonly kind: 'instance' | 'database' | 'template' | 'route';
+  readonly kind: 'instance' | 'database' | 'template' | 'route' | 'route file';
   readonly name: string;
   readonly remove: () => Promise<void>;
 }
@@ -53,6 +53,7 @@ export async function sweep(op: Sweeping, memory: SweepMemory, signal: AbortSign
   const startedAt = op.clock.now();
   const orphans = await findOrphans(op);
   const records = await op.store.list();
+  await mendRouteFiles(op);
   // Before the looks that are asked for next, which tell of it.
   await limitDatabases(op, records);
   await op.store.askForCommentLooks(COMMENT_LOOKS_PER_SWEEP);
@@ -165,11 +166,12 @@ async function requestMissedDeliveries(
  * was there first and has no record afterwards is nobody's.
  */
 export async function findOrphans(op: Pick<Operator, 'runtime' | 'databases' | 'routes' | 'store'>): Promise<Orphan[]> {
-  const [instances, databases, templates, routes] = await Promise.all([
+  const [instances, databases, templates, routes, defects] = await Promise.all([
     op.runtime.list(),
     op.databases.list(),
     op.databases.listTemplates(),
     op.routes.list(),
+    op.routes.defects(),
   ]);
   const records = await op.store.list();
   const instanceNames = new Set(records.flatMap((record) => record.instances.map((instance) => instance.name)));
@@ -183,6 +185,9 @@ export async function findOrphans(op: Pick<Operator, 'runtime' | 'databases' | '
     ...instances
       .filter((each) => !instanceNames.has(each.name))
       .map((each): Orphan => ({ kind: 'instance', name: each.name, remove: () => op.runtime.remove(each.name) })),
+    ...defects
+      .filter((each) => each.kind === 'foreign')
+      .map((each): Orphan => ({ kind: 'route file', name: each.file, remove: each.mend })),
     ...databases
       .filter((name) => !databaseNames.has(name))
       .map((name): Orphan => ({ kind: 'database', name, remove: () => op.databases.remove(name) })),
@@ -190,6 +195,17 @@ export async function findOrphans(op: Pick<Operator, 'runtime' | 'databases' | '
       .filter((name) => !templateNames.has(name))
       .map((name): Orphan => ({ kind: 'template', name, remove: () => op.databases.removeTemplate(name) })),
   ];
+}
+
+/** What is said in them holds, whoever wrote there. */
+async function mendRouteFiles(op: Pick<Operator, 'routes' | 'log'>): Promise<void> {
+  for (const { kind, file, mend } of await op.routes.defects()) {
+    if (kind === 'foreign') continue;
+    op.log.warn({ file }, 'a file of the routes is not as it was written; it is written again');
+    await mend().catch((error: unknown) =>
+      op.log.error({ file, err: error }, 'the file could not be written; the next sweep tries again'),
+    );
+  }
 }
 
 async function removeOldOrphans(

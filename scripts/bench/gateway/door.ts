@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startGateway } from '../../../webhook/adapters/gateway/gateway.ts';
-import type { PreviewRoute } from '../../../webhook/ports.ts';
+import type { PreviewRoute } from '../../../webhook/core/preview-route.ts';
 import { silentLog } from '../../../test/support/silent-log.ts';
 
 export type Change =

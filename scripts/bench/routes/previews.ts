@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { openCaddyRoutes } from '../../../webhook/adapters/caddy/routes.ts';
 import { hostLabelOf, instanceNameOf, parseSlug } from '../../../webhook/core/names.ts';
 import { addressesOf, parsePool } from '../../../webhook/core/slots.ts';
-import type { PreviewRoute } from '../../../webhook/ports.ts';
+import type { PreviewRoute } from '../../../webhook/core/preview-route.ts';
 import { openNftSession } from '../../../webhook/hostd/nft-session.ts';
 import { must } from '../../../webhook/hostd/programs.ts';
 import { host, hostd, startHostd } from '../../../test/host/inside/a-host-runtime.ts';

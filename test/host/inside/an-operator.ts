@@ -75,7 +75,7 @@ export function startOperator(): void {
   }
 }
 
-function stopOperator(): void {
+export function stopOperator(): void {
   hostStatus('systemctl', 'stop', 'berth-operator');
 }
 

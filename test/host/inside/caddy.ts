@@ -13,7 +13,7 @@ import {
 import { extraHostLabel, hostLabelOf, instanceNameOf, parseSlug, type Slug } from '../../../webhook/core/names.ts';
 import type { BasicAuth } from '../../../webhook/core/policy.ts';
 import { parsePool } from '../../../webhook/core/slots.ts';
-import type { PreviewRoute } from '../../../webhook/ports.ts';
+import type { PreviewRoute } from '../../../webhook/core/preview-route.ts';
 import { host, hostd, startHostd } from './a-host-runtime.ts';
 import { silentLog } from '../../support/silent-log.ts';
 

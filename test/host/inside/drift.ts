@@ -1,9 +1,19 @@
 /** Every kind of drift between records and host is named by `preview doctor`, and mended by `--fix`. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { test } from 'node:test';
 import { eventually, host, hostd, noAbort } from './a-host-runtime.ts';
-import { anOperator, preview, shopAt, shows } from './an-operator.ts';
+import { anOperator, preview, shopAt, shows, startOperator, stopOperator } from './an-operator.ts';
 
 const shop = 'shop-1.preview.test';
 
@@ -118,6 +128,45 @@ test('preview build warms a closure; drift of every kind is named and mended; a 
     assert.match((await findings()).join('\n'), /^drift shop-1: /m);
     await findings('--fix');
     await shows(shop, 'version 1');
+  });
+
+  await t.test(
+    'route files by hand: foreign ones, a changed one, a host name that leads nowhere and one that is gone',
+    async () => {
+      const folder = '/etc/caddy/previews';
+      const own = `${folder}/shop-1.caddy`;
+      const written = readFileSync(own, 'utf8');
+      writeFileSync(`${folder}/by-hand.caddy`, 'http://by-hand.preview.test {\nrespond "by hand"\n}\n');
+      writeFileSync(`${folder}/by-hand.site`, 'respond /by-hand "by hand"\n');
+      writeFileSync(own, written.replaceAll('keepalive off', 'keepalive 2s'));
+      rmSync(`${folder}/hosts/shop-1`, { recursive: true });
+      mkdirSync(`${folder}/hosts/nobody/10.101.0.9~0123456789abcdef`, { recursive: true });
+      appendFileSync(`${folder}/previews.site`, 'respond /more "more"\n');
+      host('chown', '-R', 'berth', folder);
+
+      const foreign = (file: string) => `orphan ${file}: a route file that belongs to no preview`;
+      const changed = (file: string) => `drift ${file}: a file of the routes is not as it was written`;
+      const wrong = [
+        ...['by-hand.caddy', 'by-hand.site', 'hosts/nobody'].map(foreign),
+        ...['hosts/shop-1', 'previews.site', 'shop-1.caddy'].map(changed),
+      ].toSorted();
+      assert.deepEqual(await findings(), wrong);
+      await findings('--fix');
+      assert.deepEqual(await findings(), []);
+      assert.equal(readFileSync(own, 'utf8'), written);
+      assert.equal(existsSync(`${folder}/by-hand.caddy.refused`), true, 'it is kept');
+      await shows(shop, 'version 1');
+    },
+  );
+
+  await t.test('a route that was changed while the operator was away is made again from the record', async () => {
+    const own = '/etc/caddy/previews/shop-1.caddy';
+    stopOperator();
+    writeFileSync(own, readFileSync(own, 'utf8').replaceAll('3000', '3001'));
+    startOperator();
+    await eventually(() => !readFileSync(own, 'utf8').includes('3001'), 'the port is the manifest’s again');
+    await shows(shop, 'version 1');
+    await eventually(async () => (await findings()).length === 0, 'all is as it should be');
   });
 
   await t.test('the last user of a closure releases it: only the folder of kept ones holds it', async () => {

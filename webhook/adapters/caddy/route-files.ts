@@ -8,7 +8,7 @@ import { parseSlug, type HostLabel, type Slug } from '../../core/names.ts';
 import { basicAuthSchema } from '../../core/policy.ts';
 import { kindName, routeFileText, siteText, type Kind, type RouteFile, type SiteSettings } from './site.ts';
 
-const siteFile = 'previews.site';
+export const siteFile = 'previews.site';
 const suffix = '.caddy';
 const unfinished = '.unfinished';
 const refused = '.refused';
@@ -68,7 +68,10 @@ function commentIn(text: string): unknown {
   }
 }
 
-const pathOf = (directory: string, slug: Slug): string => join(directory, `${slug}${suffix}`);
+/** Its name in the folder. */
+export const ownFileOf = (slug: Slug): string => `${slug}${suffix}`;
+
+const pathOf = (directory: string, slug: Slug): string => join(directory, ownFileOf(slug));
 
 /** On the disk when it resolves. `file` has passed checkedRouteFile. */
 export async function saveRouteFile(settings: SiteSettings, file: RouteFile): Promise<void> {
@@ -80,10 +83,15 @@ export async function removeRouteFile(directory: string, slug: Slug): Promise<vo
   await rm(pathOf(directory, slug), { force: true });
 }
 
-/** Out of our sight, and kept for whoever looks into why Caddy refused it. */
-export async function setRouteFileAside(directory: string, slug: Slug): Promise<void> {
-  const path = pathOf(directory, slug);
+/** A file of the folder is out of Caddy's sight and ours, and kept for whoever looks into why it was refused. */
+export async function setAside(directory: string, file: string): Promise<void> {
+  const path = join(directory, file);
   await rename(path, `${path}${refused}`);
+}
+
+/** Files that the host's configuration would import beside ours. */
+export async function foreignSites(directory: string): Promise<string[]> {
+  return (await readdir(directory)).filter((name) => name.endsWith('.site') && name !== siteFile);
 }
 
 /** The kinds of the site on disk; null when there is none, or not as we would write it today. */

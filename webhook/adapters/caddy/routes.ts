@@ -12,10 +12,21 @@ import { slotOf, type HostLabel, type InstanceName, type Slug } from '../../core
 import type { BasicAuth } from '../../core/policy.ts';
 import type { Upstreams } from '../../core/preview.ts';
 import { addressesOf, type AddressPool } from '../../core/slots.ts';
-import type { Log, PreviewRoute, Routes } from '../../ports.ts';
+import type { PreviewRoute, RouteDefect } from '../../core/preview-route.ts';
+import type { Log, Routes } from '../../ports.ts';
 import { checkCandidate } from './candidate.ts';
+import { folderDefects } from './folder-check.ts';
 import { putAllLookups, putLookup, removeLookup } from './lookups.ts';
-import { checkedRouteFile, readRouteFiles, removeRouteFile, saveRouteFile, setRouteFileAside } from './route-files.ts';
+import {
+  checkedRouteFile,
+  foreignSites,
+  ownFileOf,
+  readRouteFiles,
+  removeRouteFile,
+  saveRouteFile,
+  setAside,
+  siteFile,
+} from './route-files.ts';
 import { SiteInForce } from './site-in-force.ts';
 import { hostOf, kindName, kindsOf, lookupDirectory, lookupName, type RouteFile, type SiteSettings } from './site.ts';
 import { openStatusServer, type StatusPage } from './status-server.ts';
@@ -55,6 +66,7 @@ class RoutesOfCaddy implements CaddyRoutes {
   readonly #files = new Map<Slug, RouteFile>();
   /** Files that are being replaced: Caddy still finds what they say. */
   readonly #leaving = new Set<RouteFile>();
+  readonly #changing = new Set<Slug>();
   /** The kernel's answers by address, as hostd told them at the start; this process alone changes them. */
   readonly #answers = new Map<string, Answering>();
   readonly #site: SiteInForce;
@@ -78,7 +90,7 @@ class RoutesOfCaddy implements CaddyRoutes {
     for (const file of this.#files.values()) {
       if (!kindsOf(file).some((kind) => refused.includes(kindName(kind)))) continue;
       this.#files.delete(file.slug);
-      await setRouteFileAside(directory, file.slug);
+      await setAside(directory, ownFileOf(file.slug));
       log.error({ slug: file.slug }, 'the route of this preview is set aside: Caddy refuses it');
     }
     // What a crash left, or a file that was set aside.
@@ -114,7 +126,52 @@ class RoutesOfCaddy implements CaddyRoutes {
     return Promise.resolve([...this.#files.values()].map((file) => this.#routeFrom(file)));
   }
 
-  async ensure(route: PreviewRoute): Promise<void> {
+  /** Read from disk, while others may be at work: what a change explains is no defect. */
+  async defects(): Promise<RouteDefect[]> {
+    const before = new Map(this.#files);
+    const changing = new Set(this.#changing);
+    const found = await folderDefects(this.#settings, [...before.values()]);
+    const isStill = (slug: Slug) =>
+      before.get(slug) === this.#files.get(slug) && !changing.has(slug) && !this.#changing.has(slug);
+    const lasting = found.filter(({ slug, label }) => {
+      const owner = slug ?? (label === null ? null : this.#slugOf(label));
+      // A host name that nobody has may be the old one of whoever is changing.
+      return owner === null ? changing.size + this.#changing.size === 0 : isStill(owner);
+    });
+    return [...lasting, ...(await this.#siteDefects())];
+  }
+
+  async #siteDefects(): Promise<RouteDefect[]> {
+    const { directory } = this.#settings;
+    const foreign = (await foreignSites(directory)).map((file): RouteDefect => {
+      const mend = async () => {
+        await setAside(directory, file);
+        await this.#site.reload();
+      };
+      return { kind: 'foreign', file, mend };
+    });
+    if (await this.#site.isOnDisk()) return foreign;
+    return [...foreign, { kind: 'changed', file: siteFile, mend: () => this.#site.reload() }];
+  }
+
+  ensure(route: PreviewRoute): Promise<void> {
+    return this.#change(route.slug, () => this.#ensure(route));
+  }
+
+  remove(slug: Slug): Promise<void> {
+    return this.#change(slug, () => this.#remove(slug));
+  }
+
+  async #change(slug: Slug, work: () => Promise<void>): Promise<void> {
+    this.#changing.add(slug);
+    try {
+      await work();
+    } finally {
+      this.#changing.delete(slug);
+    }
+  }
+
+  async #ensure(route: PreviewRoute): Promise<void> {
     const before = this.#files.get(route.slug);
     if (before !== undefined && JSON.stringify(before.hosts) === JSON.stringify(hostsOf(route))) {
       await this.#answer(before.address, route.answering);
@@ -141,7 +198,7 @@ class RoutesOfCaddy implements CaddyRoutes {
     if (before !== undefined) await this.#answer(before.address, null);
   }
 
-  async remove(slug: Slug): Promise<void> {
+  async #remove(slug: Slug): Promise<void> {
     const file = this.#files.get(slug);
     if (file !== undefined) {
       for (const { label } of file.hosts) await removeLookup(this.#lookups, label);

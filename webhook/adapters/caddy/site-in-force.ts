@@ -23,6 +23,7 @@ export class SiteInForce {
   readonly #tools: Tools;
   readonly #load: () => Promise<void>;
   #known: Kinds = new Map();
+  #isLoading = false;
   readonly #wanted = new Map<string, Kind>();
   /** Why Caddy would not have a kind. */
   readonly #refused = new Map<string, string>();
@@ -62,7 +63,30 @@ export class SiteInForce {
     }
   }
 
+  /** Whether the file on disk is the one that was loaded last. */
+  async isOnDisk(): Promise<boolean> {
+    const known = this.#known;
+    const onDisk = byName((await readSite(this.#tools.settings)) ?? []);
+    const isSame = onDisk.size === known.size && [...known.keys()].every((name) => onDisk.has(name));
+    // A load that is under way has written its file already.
+    return isSame || this.#isLoading || this.#known !== known;
+  }
+
+  /** Writes and loads it once more. */
+  reload(): Promise<void> {
+    return this.#load();
+  }
+
   async #loadWanted(): Promise<void> {
+    this.#isLoading = true;
+    try {
+      await this.#loadNow();
+    } finally {
+      this.#isLoading = false;
+    }
+  }
+
+  async #loadNow(): Promise<void> {
     const wanted = new Map(this.#wanted);
     this.#wanted.clear();
     const before = this.#known;

@@ -5,9 +5,10 @@
  */
 import { OperatorError } from '../../core/errors.ts';
 import type { Slug } from '../../core/names.ts';
+import type { RouteDefect } from '../../core/preview-route.ts';
 import type { Routes } from '../../ports.ts';
 import { openFrontDoor, type FrontDoorOptions } from './front-door.ts';
-import { checkedRoute, openRouteFiles } from './route-files.ts';
+import { checkedRoute, fileOf, openRouteFiles, type RouteFiles } from './route-files.ts';
 import { RouteTable } from './route-table.ts';
 
 export interface GatewayOptions extends FrontDoorOptions {
@@ -68,12 +69,25 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       const host = `${label}.${options.domain}${isDefault ? '' : `:${publicPort}`}`;
       return { host, url: `${options.scheme}://${host}` };
     },
+    defects: () => fileDefects(files, table, inTurn),
     async close() {
       await door.close();
       table.close();
       await opened.disposeAsync();
     },
   };
+}
+
+/** In its turn nothing of a preview changes: what differs does so by somebody else's hand. */
+async function fileDefects(files: RouteFiles, table: RouteTable, inTurn: Turns): Promise<RouteDefect[]> {
+  const slugs = new Set([...table.list().map((route) => route.slug), ...(await files.slugs())]);
+  const lookAt = (slug: Slug) => async (): Promise<RouteDefect[]> => {
+    const route = table.get(slug);
+    if (await files.isSaved(slug, route)) return [];
+    const mend = () => inTurn(slug, () => files.mend(slug, table.get(slug)));
+    return [{ kind: route === null ? 'foreign' : 'changed', file: fileOf(slug), mend }];
+  };
+  return (await Promise.all([...slugs].map((slug) => inTurn(slug, lookAt(slug))))).flat();
 }
 
 function refused(error: unknown): never {
@@ -84,12 +98,14 @@ function refused(error: unknown): never {
   });
 }
 
+type Turns = <T>(slug: Slug, work: () => Promise<T>) => Promise<T>;
+
 /** Runs work on one preview after the other, on different previews side by side. */
-function createTurns(): (slug: Slug, work: () => Promise<void>) => Promise<void> {
-  const last = new Map<Slug, Promise<void>>();
+function createTurns(): Turns {
+  const last = new Map<Slug, Promise<unknown>>();
   return (slug, work) => {
     const turn = (last.get(slug) ?? Promise.resolve()).then(work);
-    const settled = turn.catch(() => undefined);
+    const settled: Promise<unknown> = turn.catch(() => undefined);
     last.set(slug, settled);
     void settled.then(() => {
       if (last.get(slug) === settled) last.delete(slug);

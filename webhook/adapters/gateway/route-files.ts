@@ -8,7 +8,8 @@ import { z } from 'zod';
 import { appManifestSchema } from '../../core/app-manifest.ts';
 import { OperatorError } from '../../core/errors.ts';
 import { parseInstanceName, parseSlug, type HostLabel, type InstanceName, type Slug } from '../../core/names.ts';
-import type { Log, PreviewRoute } from '../../ports.ts';
+import type { PreviewRoute } from '../../core/preview-route.ts';
+import type { Log } from '../../ports.ts';
 
 const slug = z.custom<Slug>((value) => typeof value === 'string' && parseSlug(value) !== null, 'is not a slug');
 const instanceName = z.custom<InstanceName>(
@@ -68,11 +69,22 @@ const SUFFIX = '.json';
 const UNFINISHED = '.unfinished';
 const DAMAGED = '.damaged';
 
+/** Its name in the folder. */
+export const fileOf = (slug: Slug): string => `${slug}${SUFFIX}`;
+
+const textOf = (route: PreviewRoute): string => `${JSON.stringify(route, null, 2)}\n`;
+
 export interface RouteFiles extends AsyncDisposable {
   /** Every good route. What cannot be read is set aside as `<file>.damaged` with a log line; what a kill left unfinished is removed. */
   loadAll(): Promise<PreviewRoute[]>;
   /** Durable when it resolves. */
   save(route: PreviewRoute): Promise<void>;
+  /** Of all files there are. One that is not named after a slug is never read. */
+  slugs(): Promise<Slug[]>;
+  /** Whether the file says exactly this, or is not there where the route is null. */
+  isSaved(slug: Slug, route: PreviewRoute | null): Promise<boolean>;
+  /** The file says this; where the route is null it is set aside. */
+  mend(slug: Slug, route: PreviewRoute | null): Promise<void>;
   /** Durable when it resolves; a file that is not there is success. */
   remove(slug: Slug): Promise<void>;
 }
@@ -82,7 +94,7 @@ export async function openRouteFiles(directory: string, log: Log): Promise<Route
   await mkdir(directory, { recursive: true, mode: 0o700 });
   // A rename is durable once the directory that holds it is flushed (fsync(2)).
   const directoryHandle = await open(directory, 'r');
-  const pathOf = (name: Slug) => join(directory, `${name}${SUFFIX}`);
+  const pathOf = (name: Slug) => join(directory, fileOf(name));
 
   async function loadOne(name: string): Promise<PreviewRoute | null> {
     const path = join(directory, name);
@@ -98,7 +110,26 @@ export async function openRouteFiles(directory: string, log: Log): Promise<Route
     }
   }
 
+  async function save(route: PreviewRoute): Promise<void> {
+    await replaceFile(pathOf(route.slug), textOf(route));
+    await directoryHandle.sync();
+  }
+
   return {
+    save,
+    async slugs() {
+      const names = (await readdir(directory)).filter((name) => name.endsWith(SUFFIX));
+      return names.map((name) => parseSlug(name.slice(0, -SUFFIX.length))).filter((each) => each !== null);
+    },
+    async isSaved(name, route) {
+      const text = await readFile(pathOf(name), 'utf8').catch(() => null);
+      return text === (route === null ? null : textOf(route));
+    },
+    async mend(name, route) {
+      if (route !== null) return save(route);
+      await rename(pathOf(name), `${pathOf(name)}${DAMAGED}`);
+      await directoryHandle.sync();
+    },
     async loadAll() {
       const routes: PreviewRoute[] = [];
       for (const name of (await readdir(directory)).toSorted()) {
@@ -109,18 +140,6 @@ export async function openRouteFiles(directory: string, log: Log): Promise<Route
       }
       return routes;
     },
-    async save(route) {
-      const path = pathOf(route.slug);
-      const file = await open(`${path}${UNFINISHED}`, 'w', 0o600);
-      try {
-        await file.writeFile(`${JSON.stringify(route, null, 2)}\n`);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      await rename(`${path}${UNFINISHED}`, path);
-      await directoryHandle.sync();
-    },
     async remove(name) {
       await rm(pathOf(name), { force: true });
       await rm(`${pathOf(name)}${DAMAGED}`, { force: true });
@@ -130,4 +149,16 @@ export async function openRouteFiles(directory: string, log: Log): Promise<Route
       await directoryHandle.close();
     },
   };
+}
+
+async function replaceFile(path: string, text: string): Promise<void> {
+  const draft = `${path}${UNFINISHED}`;
+  const file = await open(draft, 'w', 0o600);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(draft, path);
 }

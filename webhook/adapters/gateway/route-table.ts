@@ -4,7 +4,7 @@
  */
 import { OperatorError } from '../../core/errors.ts';
 import type { InstanceName, Slug } from '../../core/names.ts';
-import type { PreviewRoute } from '../../ports.ts';
+import type { PreviewRoute } from '../../core/preview-route.ts';
 import { Backend, isSameBackend } from './backend.ts';
 import { orderedRoutes, type OrderedRoutes } from './match-route.ts';
 

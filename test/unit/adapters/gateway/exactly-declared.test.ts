@@ -8,7 +8,7 @@ import * as fc from 'fast-check';
 import { matchRoute, orderedRoutes } from '../../../../webhook/adapters/gateway/match-route.ts';
 import { checkedRoute } from '../../../../webhook/adapters/gateway/route-files.ts';
 import { OperatorError } from '../../../../webhook/core/errors.ts';
-import type { PreviewRoute } from '../../../../webhook/ports.ts';
+import type { PreviewRoute } from '../../../../webhook/core/preview-route.ts';
 import { aGateway, anApp, aRoute, ask, slug, type AGateway, type AnApp } from '../../../support/a-gateway.ts';
 
 const slugs = ['shop-1', 'shop-2', 'a-shop-1', 'x'];

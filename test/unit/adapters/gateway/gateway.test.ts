@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { hostLabelOf, instanceNameOf } from '../../../../webhook/core/names.ts';
@@ -175,4 +175,25 @@ void test('a response is passed on as it comes, and a client that leaves frees t
     'nothing is in flight',
     async () => (await door.gateway.inFlight(slug('shop-42'), instanceNameOf(1))) === 0,
   );
+});
+
+void test('files that somebody put beside the routes, changed or removed are named and mended', async () => {
+  await using app = await aNamedApp('shop');
+  await using door = await aGateway();
+  const { gateway, directory } = door;
+  for (const name of ['shop-42', 'shop-43']) await gateway.ensure(aRoute(name, { ports: { 3000: app.port } }));
+  assert.deepEqual(await gateway.defects(), []);
+  const written = readFileSync(join(directory, 'shop-42.json'), 'utf8');
+  writeFileSync(join(directory, 'shop-42.json'), written.replaceAll('3000', '4000'));
+  rmSync(join(directory, 'shop-43.json'));
+  writeFileSync(join(directory, 'by-hand.json'), '{}');
+  const defects = await gateway.defects();
+  assert.deepEqual(
+    defects.map(({ kind, file }) => `${kind} ${file}`),
+    ['changed shop-42.json', 'changed shop-43.json', 'foreign by-hand.json'],
+  );
+  for (const defect of defects) await defect.mend();
+  assert.deepEqual(await gateway.defects(), []);
+  assert.equal(readFileSync(join(directory, 'shop-42.json'), 'utf8'), written);
+  assert.deepEqual(readdirSync(directory).toSorted(), ['by-hand.json.damaged', 'shop-42.json', 'shop-43.json']);
 });

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { openRouteFiles } from '../../../../webhook/adapters/gateway/route-files.ts';
-import type { PreviewRoute } from '../../../../webhook/ports.ts';
+import type { PreviewRoute } from '../../../../webhook/core/preview-route.ts';
 import { aGateway, aLog, aNamedApp, aRoute, ask, slug } from '../../../support/a-gateway.ts';
 
 function aDirectory(): { path: string } & Disposable {
