@@ -1,6 +1,6 @@
 /**
- * Kinds of poison for a preview (promise R8). What takes of the machine (processes, memory, disk) has a bound of its own, because this machine enforces no limits of
- * control groups.
+ * Kinds of poison for a preview (promise R8). What takes processes or memory of the machine has a bound of its own, because this machine enforces no limits of
+ * control groups; what takes disk has that of the manifest.
  */
 import type { FileChanges } from '../../support/fake-github/bare-repository.ts';
 
@@ -25,7 +25,7 @@ const setups = (commands: Record<string, string>): Poison[] =>
   Object.entries(commands).map(([name, command]) => ({
     name,
     files: {
-      'preview.toml': `[setup]\ntimeoutSeconds = 5\ncommand = '''\n${command}\n'''\n${service}${soon}`,
+      'preview.toml': `[setup]\ntimeoutSeconds = 5\ncommand = '''\n${command}\n'''\n[limits]\ndiskMiB = 256\n${service}${soon}`,
       'server.js': healthy,
     },
   }));
@@ -59,8 +59,8 @@ export const poisons: readonly Poison[] = [
     'a setup that removes the app': 'rm -rf /home/preview/app/*',
     'a setup of three hundred processes': 'for i in $(seq 300); do sleep 2 & done; wait',
     'a setup that takes 256 MiB of memory': `perl -e 'my $x = "x" x (256 << 20); sleep 2'`,
-    'a setup that fills 200 MiB of disk': 'dd if=/dev/zero of=big bs=1M count=200 2>&1',
-    'a setup of ten thousand files': `perl -e 'for (1..10000) { open F, ">", "f$_"; }'`,
+    'a setup that fills its disk': 'dd if=/dev/zero of=big bs=1M 2>&1 || true',
+    'a setup of as many files as there can be': `perl -e 'my $n = 0; $n++ while open F, ">", "f$n"'`,
     'a setup of folders in folders': `perl -e 'for (1..500) { mkdir "d"; chdir "d" }'`,
     'a setup that prints control characters': `printf '\\033[2J\\033]0;x\\007\\0\\377\\r\\n%s' '::error::'; exit 1`,
     'a setup with one line of a mebibyte': `perl -e 'print "x" x (1 << 20)'; exit 1`,
