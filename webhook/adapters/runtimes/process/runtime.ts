@@ -7,19 +7,18 @@
 import { chmod, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { AppManifest } from '../../../core/app-manifest.ts';
-import { environmentFileText } from '../../../core/environment.ts';
 import { OperatorError } from '../../../core/errors.ts';
 import { parseInstanceName, type InstanceName } from '../../../core/names.ts';
-import type { Upstreams } from '../../../core/preview.ts';
-import { PROCESS_FIRST_PORT, PROCESS_PORTS_PER_SLOT, PROCESS_SLOTS_MAX } from '../../../core/limits.ts';
-import { addressesOf, type AddressPool, type SlotAddresses } from '../../../core/slots.ts';
+import { PROCESS_SLOTS_MAX } from '../../../core/limits.ts';
+import type { AddressPool } from '../../../core/slots.ts';
 import type { InstanceSpec, Log, ObservedInstance, Runtime, Shell } from '../../../ports.ts';
 import { refuseTakenPorts } from './free-ports.ts';
 import { hostPrograms, type HostPrograms } from './host-programs.ts';
 import { layoutOf, type InstanceLayout } from './layout.ts';
 import { readLogs } from './log-reader.ts';
-import { groupText, launchFor, passwdText, REPOSITORY_INSIDE, UID_INSIDE, type SandboxOptions } from './sandbox.ts';
+import { isDirectory, prepare, removeTree } from './instance-files.ts';
+import { launchFor, REPOSITORY_INSIDE } from './sandbox.ts';
+import { localAddressesOf, placeOf, upstreamsOf } from './service-addresses.ts';
 import { runCommand } from './command-run.ts';
 import { runSetup } from './setup-run.ts';
 import { endLeftovers, observeSupervised, startSupervised, stopSupervised } from './supervision.ts';
@@ -56,21 +55,8 @@ export interface ProcessRuntime extends Runtime {
 export async function processRuntime(given: ProcessRuntimeOptions): Promise<ProcessRuntime> {
   if (given.pool.slotMax > PROCESS_SLOTS_MAX)
     throw new RangeError(`${given.pool.cidr} has more than ${PROCESS_SLOTS_MAX} slots`);
-  const options = { ...given, directory: resolve(given.directory) };
-  const isRoot = process.getuid?.() === 0;
-  const programs = await hostPrograms({ ...options, isRoot });
-  // Without a sandbox the users of the slots have to pass through to their files; what they may read there is theirs.
-  const mode = isRoot && programs.bubblewrap === null ? 0o711 : 0o700;
-  await mkdir(options.directory, { recursive: true, mode });
-  await chmod(options.directory, mode);
-  if (mode === 0o711) await checkPassable(options.directory);
-  const layout = (name: InstanceName) => layoutOf(options.directory, name, programs.bubblewrap !== null);
-  const supervisors = supervisorStarter({
-    compileCache: join(options.directory, '.compile-cache'),
-    errors: join(options.directory, '.supervisor-errors'),
-  });
-  const uidOf = (slot: number) => (isRoot ? FIRST_UID + slot : null);
-  const machine: Machine = { options, programs, supervisors, layout, uidOf };
+  const machine = await openMachine(given);
+  const { options, programs, supervisors, layout, uidOf } = machine;
   const starting = new Map<InstanceName, Promise<void>>();
 
   const observe = async (name: InstanceName): Promise<ObservedInstance | null> =>
@@ -84,7 +70,7 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
   return {
     kind: 'process',
     isSandboxed: programs.bubblewrap !== null,
-    describe: () => describe(programs, isRoot),
+    describe: () => describe(machine),
     close: () => supervisors.close(),
     observe,
     list: async () => {
@@ -95,22 +81,9 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
     addressesOf: (slot) => localAddressesOf(options.pool, slot),
     repositoryUrlOf: (name) =>
       programs.bubblewrap === null ? pathToFileURL(layout(name).repository).href : `file://${REPOSITORY_INSIDE}`,
-    readConfig: async () => {
-      throw new OperatorError(
-        'CONFIG_REFUSED',
-        'preview-config.nix needs the runtime "nixos-container" (not-on-this-host).',
-        {
-          hint: 'Say in a preview.toml what the app needs; docs/guides/add-your-app.md has examples.',
-        },
-      );
-    },
+    readConfig: () => Promise.reject(noNixHere()),
     buildSystem: async () => null,
-    ensureDirectory: async (name) => {
-      const at = layout(name);
-      await mkdir(at.root, { recursive: true, mode });
-      for (const path of [at.home, at.tmp, at.logs]) await mkdir(path, { recursive: true, mode: 0o700 });
-      return at.root;
-    },
+    ensureDirectory: (name) => ensureDirectory(machine, name),
     setUp: (spec, signal) => setUp(machine, spec, signal),
     start: (spec, signal) => {
       // Two calls at once are one start. Across operators the supervisor's claim sees to it.
@@ -137,14 +110,57 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
   };
 }
 
-/** What starting and setting up need to know of where they are. */
+/** Where instances run, and what they run with. */
 interface Machine {
   readonly options: ProcessRuntimeOptions;
   readonly programs: HostPrograms;
+  readonly isRoot: boolean;
+  /** Of the instances' directories. */
+  readonly mode: number;
   readonly supervisors: SupervisorStarter;
   readonly layout: (name: InstanceName) => InstanceLayout;
   /** Null where apps run as our own user. */
   readonly uidOf: (slot: number) => number | null;
+}
+
+/** Looks what this machine has, and makes the directory of the instances. Throws CONFIG_INVALID. */
+async function openMachine(given: ProcessRuntimeOptions): Promise<Machine> {
+  const options = { ...given, directory: resolve(given.directory) };
+  const { directory } = options;
+  const isRoot = process.getuid?.() === 0;
+  const programs = await hostPrograms({ ...options, isRoot });
+  // Without a sandbox the users of the slots have to pass through to their files; what they may read there is theirs.
+  const mode = isRoot && programs.bubblewrap === null ? 0o711 : 0o700;
+  await mkdir(directory, { recursive: true, mode });
+  await chmod(directory, mode);
+  if (mode === 0o711) await checkPassable(directory);
+  return {
+    options,
+    programs,
+    isRoot,
+    mode,
+    supervisors: supervisorStarter({
+      compileCache: join(directory, '.compile-cache'),
+      errors: join(directory, '.supervisor-errors'),
+    }),
+    layout: (name) => layoutOf(directory, name, programs.bubblewrap !== null),
+    uidOf: (slot) => (isRoot ? FIRST_UID + slot : null),
+  };
+}
+
+function noNixHere(): OperatorError {
+  return new OperatorError(
+    'CONFIG_REFUSED',
+    'preview-config.nix needs the runtime "nixos-container" (not-on-this-host).',
+    { hint: 'Say in a preview.toml what the app needs; docs/guides/add-your-app.md has examples.' },
+  );
+}
+
+async function ensureDirectory({ layout, mode }: Machine, name: InstanceName): Promise<string> {
+  const at = layout(name);
+  await mkdir(at.root, { recursive: true, mode });
+  for (const path of [at.home, at.tmp, at.logs]) await mkdir(path, { recursive: true, mode: 0o700 });
+  return at.root;
 }
 
 /** Runs the setup from the beginning, however often it was begun before. */
@@ -196,75 +212,11 @@ async function start(machine: Machine, spec: InstanceSpec, signal: AbortSignal):
   await startSupervised(at, run, supervisors, signal);
 }
 
-function describe({ bubblewrap, whyNoBubblewrap }: HostPrograms, isRoot: boolean): string {
+function describe({ programs: { bubblewrap, whyNoBubblewrap }, isRoot }: Machine): string {
   if (bubblewrap !== null)
     return 'Apps run as child processes, each in a bubblewrap sandbox; the network is not isolated.';
   const power = isRoot ? 'a user of its own' : 'your own user';
   return `Apps run as child processes WITHOUT A SANDBOX, as ${power} (${whyNoBubblewrap}): run only code that you trust.`;
-}
-
-/** Every 127.x address answers without any set-up on Linux; elsewhere only the first does, and ports alone tell instances apart. */
-function localAddressesOf(pool: AddressPool, slot: number): SlotAddresses {
-  const addresses = addressesOf(pool, slot);
-  const hasAll = process.platform === 'linux' || !pool.cidr.startsWith('127.');
-  return hasAll ? addresses : { host: '127.0.0.1', instance: '127.0.0.1' };
-}
-
-/** The n-th service with a port gets the n-th port of the slot: no two services on the machine share one, whatever address they bind. */
-function portOf(slot: number, manifest: AppManifest, service: string): number | null {
-  const index = manifest.services.filter((each) => each.port !== undefined).findIndex((each) => each.name === service);
-  return index === -1 ? null : PROCESS_FIRST_PORT + slot * PROCESS_PORTS_PER_SLOT + index;
-}
-
-/** PORT and HOST of a service; nothing for a worker. */
-function placeOf({ slot, manifest, addresses }: InstanceSpec, service: string): Record<string, string> {
-  const port = portOf(slot, manifest, service);
-  return port === null ? {} : { PORT: String(port), HOST: addresses.instance };
-}
-
-function upstreamsOf(pool: AddressPool, { slot, manifest }: Pick<InstanceSpec, 'slot' | 'manifest'>): Upstreams {
-  const address = localAddressesOf(pool, slot).instance;
-  const entries = manifest.services.flatMap(({ name, port }) => {
-    const own = portOf(slot, manifest, name);
-    return port === undefined || own === null ? [] : [[String(port), { address, port: own }] as const];
-  });
-  return Object.fromEntries(entries);
-}
-
-/** Writes what the sandbox shows of /etc, and gives the app's files to its user where that is not ours. */
-async function prepare(shell: Shell, options: SandboxOptions, signal: AbortSignal): Promise<void> {
-  const { layout, uid, environment } = options;
-  const shownUid = uid ?? UID_INSIDE;
-  // bubblewrap, as root without its powers, has to enter them; they lie where nobody else can.
-  const mode = options.programs.bubblewrap === null ? 0o700 : 0o755;
-  await Promise.all([
-    writeFile(layout.passwd, passwdText(shownUid), { mode: 0o644 }),
-    writeFile(layout.group, groupText(shownUid), { mode: 0o644 }),
-    writeFile(layout.environmentFile, environmentFileText(environment), { mode: 0o600 }),
-    ...[layout.source, layout.repository].map((path) => chmod(path, mode)),
-  ]);
-  if (uid === null) return;
-  const paths = [layout.source, layout.home, layout.tmp, layout.repository, layout.environmentFile];
-  const owners = await Promise.all(paths.map(async (path) => (await stat(path)).uid));
-  const foreign = paths.filter((_, index) => owners[index] !== uid);
-  if (foreign.length === 0) return;
-  const argv = ['chown', '--recursive', '--no-dereference', '--', `${uid}:${uid}`, ...foreign] as const;
-  const result = await shell.run({ argv, timeoutMs: 60_000 }, signal);
-  if (result.exitCode !== 0) {
-    const detail = result.stderr;
-    throw new OperatorError('RUNTIME_FAILED', 'The files could not be given to their user.', { detail });
-  }
-}
-
-/** Also when the app has taken away its own right to enter a directory: then we give it back first. */
-async function removeTree(shell: Shell, path: string): Promise<void> {
-  try {
-    await rm(path, { recursive: true, force: true });
-  } catch (error) {
-    if (!['EACCES', 'EPERM', 'ENOTEMPTY'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-    await shell.run({ argv: ['chmod', '-R', 'u+rwx', '--', path], timeoutMs: 60_000 });
-    await rm(path, { recursive: true, force: true });
-  }
 }
 
 /** Throws CONFIG_INVALID when other users cannot get to the directory: every app would fail with an error that explains nothing. */
@@ -275,11 +227,4 @@ async function checkPassable(directory: string): Promise<void> {
       hint: 'Install bubblewrap, run the operator as a normal user, or choose a `state.directory` that other users can pass.',
     });
   }
-}
-
-async function isDirectory(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
 }

@@ -60,7 +60,13 @@ export function supervisorStarter(options: SupervisorOptions): SupervisorStarter
       const supervisor = standby ?? idleSupervisor(options);
       standby = null;
       clearTimeout(following);
-      following = setTimeout(standBy, FOLLOW_AFTER_MS).unref();
+      following = setTimeout(() => {
+        try {
+          standBy();
+        } catch {
+          // No descriptors or no directory, for example: whoever wants one next starts it, and hears why it cannot be.
+        }
+      }, FOLLOW_AFTER_MS).unref();
       return supervisor;
     },
     async close() {
