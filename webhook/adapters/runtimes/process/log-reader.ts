@@ -8,6 +8,9 @@ import { logPath, oldLogPath } from './log-files.ts';
 /** Changes that come together are read together: a service that prints line by line costs twenty reads a second, not thousands. */
 const GATHER_MS = 50;
 
+/** Looked at without being told, too: a watched directory that is removed while somebody has it open is told of late or never. */
+const LOOK_ANYWAY_MS = 1_000;
+
 const CURRENT = /^([a-z][a-z0-9-]*)\.log$/;
 
 /** See Runtime.logs. `directory` is the instance's own directory of logs. */
@@ -69,14 +72,24 @@ class Changes {
     signal.addEventListener('abort', onChange, { once: true });
   }
 
-  /** Waits for the next change. False when the signal has fired or the directory has gone. */
+  /** Waits for the next change, or a second. False when the signal has fired or the directory has gone. */
   async next(): Promise<boolean> {
     await sleep(GATHER_MS, undefined, { signal: this.#signal }).catch(() => {});
     if (this.#watcher === null || this.#signal.aborted) return false;
-    if (!this.#hasChanged) await new Promise<void>((resolve) => (this.#wake = resolve));
+    if (!this.#hasChanged) await this.#changeOrPause();
     // Before looking: what changes while we look is then seen the next time.
     this.#hasChanged = false;
     return !this.#signal.aborted && isDirectory(this.#directory);
+  }
+
+  #changeOrPause(): Promise<void> {
+    return new Promise((resolve) => {
+      const pause = setTimeout(resolve, LOOK_ANYWAY_MS);
+      this.#wake = () => {
+        clearTimeout(pause);
+        resolve();
+      };
+    });
   }
 
   close(): void {
