@@ -74,7 +74,11 @@ export function inventory(): Inventory {
     profiles: pathsBelow(['/nix/var/nix/profiles']),
     gcroots: pathsBelow(['/nix/var/nix/gcroots', '/nix/var/nix/temproots']),
     sockets: linesOf('ss', '--no-header', '--listening', '--unix', '--tcp', '--udp', '--numeric').map((line) =>
-      line.replace(/\s+/g, ' ').replace(/ \d+ \* \d+ *$/, ''),
+      // Without how many connections wait to be taken.
+      line
+        .replace(/\s+/g, ' ')
+        .replace(/^(\S+ \S+) \d+/, '$1')
+        .replace(/ \d+ \* \d+ *$/, ''),
     ),
     journalLinks: pathsBelow(['/var/log/journal', '/run/log/journal'], ['*.journal*']),
     filesOfHostd: readdirSync(`/proc/${hostdPid}/fd`).map(() => 'one'),

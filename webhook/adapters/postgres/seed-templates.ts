@@ -56,6 +56,8 @@ export async function ensureTemplate(server: Seeding, seed: DatabaseSeed): Promi
   try {
     await withClient(turn, async () => {
       await turn.query(LOCK, [seed.template]);
+      // From here on the turn is kept until what was begun is cleared away.
+      seed.signal.removeEventListener('abort', giveUp);
       if (!(await hasTemplate(server, seed))) await makeTemplate(server, seed, text);
     });
   } catch (error) {
@@ -101,6 +103,7 @@ async function makeTemplate(server: Seeding, seed: DatabaseSeed, text: string): 
 async function load(server: Seeding, seed: DatabaseSeed, what: { text: string; password: string }): Promise<void> {
   const { pool, timeoutMs } = server;
   const { template, path, signal } = seed;
+  signal.throwIfAborted();
   const as = { user: template, password: what.password };
   const client = clientFor(
     server.url,
@@ -115,13 +118,12 @@ async function load(server: Seeding, seed: DatabaseSeed, what: { text: string; p
   const endByCaller = () => end(signal.reason);
   const late = () => end(seedError(`The seed ${path} was not loaded within ${timeoutMs / 1_000} seconds.`));
   const timer = setTimeout(late, timeoutMs);
-  signal.throwIfAborted();
   signal.addEventListener('abort', endByCaller, { once: true });
   try {
     await withClient(client, async () => {
       await rowsOf(pool, `alter role ${escapeIdentifier(template)} nologin`);
       limitAnswers(client, () => end(seedError(`The seed ${path} makes the server answer too much.`)));
-      void limitSize(pool, seed, over.signal).catch(end);
+      void watchSize(pool, seed, over.signal).catch(end);
       await client.query(what.text).catch((error: unknown) => {
         throw isOfTheText(error)
           ? refusedSeedError(path, what.text, { message: error.message, position: Number(error.position) })
@@ -148,7 +150,7 @@ function limitAnswers(client: Client, onTooMuch: () => void): void {
 }
 
 /** Until the signal fires. Throws SEED_FAILED. */
-async function limitSize(pool: Pool, seed: DatabaseSeed, signal: AbortSignal): Promise<void> {
+async function watchSize(pool: Pool, seed: DatabaseSeed, signal: AbortSignal): Promise<void> {
   const isOver = () => signal.aborted;
   while (!isOver()) {
     await sleep(WATCH_MS);
