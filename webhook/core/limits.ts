@@ -191,7 +191,7 @@ export const DATABASE_MAX_MIB = 65_536;
 /** A seed's text, which is held in memory while it is sent: a dump of a hundred thousand rows as INSERT statements. */
 export const SEED_MAX_BYTES = 16 * 1024 * 1024;
 
-/** The largest seed takes some 20 s on a quiet machine; on a busy one four times that. */
+/** 10 MB of INSERT statements of a hundred rows each load in 1 s; the rest is room for single rows, generated data and a busy machine. */
 export const SEED_TIMEOUT_MS = 120_000;
 
 /** What a seed may make the server say while it is loaded: results and notices, which nobody reads, are held in our memory. */
