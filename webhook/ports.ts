@@ -132,6 +132,8 @@ export interface PreviewStore {
   saveDoing(lock: PreviewLock, step: StepName | null): Promise<void>;
   /** With `givenUp`, in the same transaction, that instance is marked as failed for good. */
   saveFailure(lock: PreviewLock, failure: Failure | null, givenUp?: InstanceName): Promise<void>;
+  /** There is a verdict on everything that was asked for up to this generation. */
+  saveConcluded(lock: PreviewLock, generation: number): Promise<void>;
   /** Takes the first free candidate and keeps it. Throws SLUG_UNAVAILABLE. */
   claimSlug(lock: PreviewLock, candidates: readonly Slug[]): Promise<Slug>;
   /** Makes the preview's host labels exactly these. Throws HOST_NAME_TAKEN, then nothing changed. */

@@ -30,8 +30,10 @@ export function facts(withStore: WithStore): void {
       await store.saveDoing(lock, 'set-up');
       await store.saveFailure(lock, FAILURE);
       await store.saveDatabase(lock, { name: 'preview_shop_9' as never, password: 'p'.repeat(24) });
+      await store.saveConcluded(lock, 1);
       const record = await store.load(key);
       assert.ok(record);
+      assert.equal(record.concludedGeneration, 1);
       assert.deepEqual(record.wanted, wanted);
       assert.equal(record.repository, 'acme/moved');
       assert.equal(record.doing?.step, 'set-up');

@@ -21,6 +21,7 @@ export const OPERATIONS = [
   'store.saveWanted',
   'store.saveDoing',
   'store.saveFailure',
+  'store.saveConcluded',
   'store.claimSlug',
   'store.claimHosts',
   'store.createInstance',

@@ -89,6 +89,7 @@ export class SimulatedState {
       key,
       repository,
       generation: 0,
+      concludedGeneration: 0,
       createdAt: now,
       requestedAt: now,
       slug: null,

@@ -44,6 +44,10 @@ export function simulatedStore({ state, faults }: Shared, process: SimulatedProc
         state.row(held(lock)).failure = failure;
         if (givenUp !== undefined && failure !== null) state.saveInstance(lock.key, givenUp, { failedAt: failure.at });
       }),
+    saveConcluded: (lock, generation) =>
+      faults.effect(process, 'store.saveConcluded', () => {
+        state.row(held(lock)).concludedGeneration = generation;
+      }),
     claimSlug: (lock, candidates) =>
       faults.effect(process, 'store.claimSlug', () => state.claimSlug(held(lock), candidates)),
     claimHosts: (lock, labels) =>

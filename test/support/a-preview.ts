@@ -33,6 +33,7 @@ export function aPreview(more: Partial<PreviewRecord> = {}): PreviewRecord {
     slug: 'shop-42' as Slug,
     wanted: null,
     hold: null,
+    concludedGeneration: 0,
     retryAskedAt: null,
     database: null,
     instances: [],

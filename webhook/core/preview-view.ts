@@ -60,6 +60,9 @@ export interface PreviewDetailView extends PreviewView {
   readonly step: StepName | null;
   readonly isPinned: boolean;
   readonly hasDatabase: boolean;
+  /** How often something was asked for, and up to which of these there is a verdict. */
+  readonly generation: number;
+  readonly concludedGeneration: number;
   readonly createdAt: string;
   readonly requestedAt: string;
   readonly assumptions: readonly string[];
@@ -102,6 +105,8 @@ export function previewDetailView(record: PreviewRecord, urlOf: UrlOf): PreviewD
     step: record.doing?.step ?? null,
     isPinned: record.hold?.kind === 'pinned',
     hasDatabase: record.database !== null,
+    generation: record.generation,
+    concludedGeneration: record.concludedGeneration,
     createdAt: record.createdAt.toISOString(),
     requestedAt: record.requestedAt.toISOString(),
     assumptions: shown?.assumptions ?? [],

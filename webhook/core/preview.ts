@@ -123,6 +123,8 @@ export interface PreviewRecord {
   readonly repository: RepositoryName;
   /** Grows with each reason to look (delivery, command, sweep): a run that began at an older number is overtaken. */
   readonly generation: number;
+  /** What was asked for up to here has its verdict: all is as wanted, or what failed is written down. */
+  readonly concludedGeneration: number;
   readonly createdAt: Date;
   readonly requestedAt: Date;
   /** Claimed once, kept for life. */

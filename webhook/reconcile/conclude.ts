@@ -19,6 +19,24 @@ export async function conclude(op: Concluding, lock: PreviewLock, look: Look, ru
     await op.jobs.enqueueReport(lock.key);
     return 'rest';
   }
+  const next = await concludeRun(op, lock, record, { look, run });
+  // Last: whoever waits for a verdict finds it.
+  if (isVerdict(run) && record.concludedGeneration < look.generation)
+    await op.store.saveConcluded(lock, look.generation);
+  return next;
+}
+
+/** Not what was overtaken or waits for a moment: another run says how that ends. */
+function isVerdict(run: RunResult): boolean {
+  return run.kind === 'settled' || (run.kind === 'failed' && run.error.code !== 'SUPERSEDED');
+}
+
+async function concludeRun(
+  op: Concluding,
+  lock: PreviewLock,
+  record: PreviewRecord,
+  { look, run }: { look: Look; run: RunResult },
+): Promise<Next> {
   if (record.doing !== null) await op.store.saveDoing(lock, null);
   switch (run.kind) {
     case 'failed':

@@ -1,6 +1,6 @@
 /** The `preview` command on the real service: `webhook/main.ts` as a process, its PostgreSQL, git and app processes; only GitHub is a stand-in. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { get } from 'node:http';
@@ -29,6 +29,13 @@ function shownBy(port: number, host: string): Promise<string> {
       response.on('end', () => resolve(text));
     }).on('error', reject);
   });
+}
+
+/** What keeps the processes of previews; they end with it. */
+function supervisorsIn(stateDirectory: string): number[] {
+  const { stdout } = spawnSync('ps', ['-axo', 'pid=,args='], { encoding: 'utf8' });
+  const lines = stdout.split('\n').filter((line) => line.includes(join(stateDirectory, 'instances')));
+  return lines.filter((line) => line.includes('supervisor.ts')).map((line) => Number.parseInt(line, 10));
 }
 
 interface Ended {
@@ -114,6 +121,13 @@ test('a branch without a pull request: create, look, update, fail, recover, roll
   assert.equal((await preview('exec', 'no-such', '--', 'id')).status, 3);
   assert.match(await ok('plan', 'shop-main'), /Nothing to do\./);
   assert.match(await ok('update', 'shop-main'), /Nothing to do\./);
+
+  // It is live at this commit already, by what is written down: the command waits for the look that it asked for.
+  for (let time = 0; time < 3; time += 1) {
+    for (const pid of supervisorsIn(operator.stateDirectory)) process.kill(pid, 'SIGKILL');
+    await ok('update', 'shop-main');
+    await urlShows('one');
+  }
 
   await shop.commit('main', files('two'));
   await ok('update', 'shop-main');

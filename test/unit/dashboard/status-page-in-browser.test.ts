@@ -35,6 +35,7 @@ void test('a browser that waits sees each step, then arrives at the app where it
     slug: slug('shop-42'),
     wanted: { presence: 'present', revision: { sha: 'a'.repeat(40), ref: '<b>branch</b>' } },
     hold: null,
+    concludedGeneration: 0,
     retryAskedAt: null,
     database: null,
     instances: [],

@@ -43,6 +43,7 @@ const coming: PreviewRecord = {
   slug: parseSlug('shop-42'),
   wanted: { presence: 'present', revision: { sha, ref: 'add-cart' } },
   hold: null,
+  concludedGeneration: 0,
   retryAskedAt: null,
   database: null,
   instances: [instance],

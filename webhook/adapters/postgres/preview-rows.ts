@@ -96,6 +96,7 @@ export function previewFrom(row: Json): PreviewRecord {
     key: keyFrom(row['key']),
     repository: row['repository'] as RepositoryName,
     generation: row['generation'] as number,
+    concludedGeneration: row['concluded_generation'] as number,
     createdAt: date(row['created_at']),
     requestedAt: date(row['requested_at']),
     slug: row['slug'] as Slug | null,

@@ -71,7 +71,7 @@ export function previewStore(options: StoreOptions): PreviewStore {
 function facts(
   { pool, host }: StoreOptions,
   proven: ProvenKey,
-): Pick<PreviewStore, 'saveWanted' | 'saveDoing' | 'saveFailure' | 'saveDatabase'> {
+): Pick<PreviewStore, 'saveWanted' | 'saveDoing' | 'saveFailure' | 'saveDatabase' | 'saveConcluded'> {
   const update = async (lock: PreviewLock, assignments: string, values: unknown[]) => {
     await rowsOf(pool, `update berth.previews set ${assignments} where key = $1`, [proven(lock), ...values]);
   };
@@ -89,6 +89,7 @@ function facts(
         await saveInstance(client, { key, host, name: givenUp, facts: { failedAt: failure.at } });
       });
     },
+    saveConcluded: (lock, generation) => update(lock, 'concluded_generation = $2', [generation]),
     saveDatabase: (lock, database) =>
       update(lock, 'database_name = $2, database_password = $3', [database?.name ?? null, database?.password ?? null]),
   };

@@ -11,22 +11,18 @@ export type Verdict =
   | { readonly kind: 'gone' }
   | { readonly kind: 'failed'; readonly message: string };
 
-/**
- * Whether the wait is over. The first lines may still show the state before the wish was looked at: a commit counts when it is the wanted one or
- * another than before, a refusal when it was not there before.
- */
+/** Whether the wait is over. Until there is a verdict on the wish, a preview shows what was there before it. */
 function verdictOf(asked: AskedView, line: WatchLine): Verdict {
   if ('gone' in line) return { kind: 'gone' };
   const { preview } = line;
+  if (preview.concludedGeneration < asked.preview.generation) return { kind: 'wait' };
   switch (preview.status) {
-    case 'live': {
-      const isWanted = preview.commit === asked.wantedCommit;
-      return isWanted || preview.commit !== asked.preview.commit ? { kind: 'shown' } : { kind: 'wait' };
-    }
+    case 'live':
+      return { kind: 'shown' };
     case 'failed':
       return { kind: 'failed', message: `${preview.failure?.code ?? ''}: ${preview.failure?.message ?? ''}` };
     case 'refused':
-      return asked.preview.status === 'refused' ? { kind: 'wait' } : { kind: 'failed', message: preview.statusText };
+      return { kind: 'failed', message: preview.statusText };
     case 'waiting':
     case 'starting':
     case 'updating':
