@@ -1,7 +1,7 @@
 /**
  * From the 202 to the first good answer at the preview's URL, for a first open and for an update, with its parts: what is ours, and what the tools and the
  * app take on their own in the same run (git, CREATE DATABASE, bubblewrap and Node.js). The parts add up to the total. What a busy machine adds to a
- * process in the middle of others shows as ours; on an idle one there is no such part.
+ * process in the middle of others shows as ours; on an idle one there is no such part. All of it twice: alone, and beside many live previews.
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -34,6 +34,8 @@ import { printMeasured, type BenchRow } from './parts/report.ts';
 import { medians, rowsOf, SETTLED_MS, type Times } from './parts/steps.ts';
 
 const ROUNDS = 5;
+/** What is ours must not grow with them. Each is three processes. */
+const BESIDE = 100;
 const STEP_TIMEOUT_MS = 60_000;
 const SECRET = '0123456789abcdef'.repeat(4);
 
@@ -67,17 +69,50 @@ async function measure(): Promise<BenchRow[]> {
   await database.connect();
   stack.defer(() => database.end());
 
+  const bench: Bench = { directory, github, operator, database };
+  const alone = await rowsOfRounds(bench, '');
+  const beside = await openMany(bench, BESIDE);
+  const crowded = await rowsOfRounds(bench, ` beside ${BESIDE} others`);
+  await Promise.all(beside.map((pull) => pull.close()));
+  for (const pull of beside) await untilGone(database, pull);
+  return [...alone, ...crowded];
+}
+
+interface Bench {
+  readonly directory: string;
+  readonly github: FakeGitHub;
+  readonly operator: OperatorProcess;
+  readonly database: Client;
+}
+
+/** Previews of pull requests that nobody touches, live when this resolves. */
+async function openMany({ github, operator, database }: Bench, count: number): Promise<FakePullRequest[]> {
+  const pulls: FakePullRequest[] = [];
+  const repository = await github.addRepository('acme/others', APP_FILES);
+  for (let at = 1; at <= count; at += 1) {
+    await repository.commit(`feature-${at}`, { 'message.txt': `other ${at}` });
+    const pull = await repository.openPullRequest({ head: `feature-${at}` });
+    await partsOf(operator, database, pull);
+    pulls.push(pull);
+    if (at % 10 === 0) console.error(`${at} of ${count} others are live`);
+  }
+  return pulls;
+}
+
+/** Opens and updates some previews, one after another, and closes them again. `where` tells these rows from others. */
+async function rowsOfRounds(bench: Bench, where: string): Promise<BenchRow[]> {
+  const { directory, github, operator, database } = bench;
   const opens: Times[] = [];
   const updates: Times[] = [];
   const tools: Times[] = [];
   // Round 0 fills caches and does not count.
   for (let round = 0; round <= ROUNDS; round += 1) {
-    const repository = await github.addRepository(`acme/app${round}`, APP_FILES);
+    const repository = await github.addRepository(`acme/app${round}${where.replaceAll(' ', '-')}`, APP_FILES);
     await repository.commit('feature', { 'message.txt': `round ${round}` });
     const began = performance.now();
     const pull = await repository.openPullRequest({ head: 'feature' });
     const open = await partsOf(operator, database, pull);
-    if (round === 0) console.error(`the first, with nothing cached: ${Math.round(performance.now() - began)} ms`);
+    if (round === 0) console.error(`the first${where}: ${Math.round(performance.now() - began)} ms`);
     await delay(SETTLED_MS);
     await pull.push({ 'message.txt': `round ${round}, again` });
     const update = await partsOf(operator, database, pull);
@@ -92,7 +127,7 @@ async function measure(): Promise<BenchRow[]> {
   }
   const tool = medians(tools);
   const rows = (kind: 'open' | 'update', times: readonly Times[]) =>
-    rowsOf(kind, medians(times), (step) => toolsOf(step, kind, tool));
+    rowsOf(`${kind}${where}`, medians(times), (step) => toolsOf(step, kind, tool));
   return [...rows('open', opens), ...rows('update', updates)];
 }
 
