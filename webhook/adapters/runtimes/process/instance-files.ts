@@ -1,8 +1,9 @@
 /** The files of an instance: given to its user, and taken away. */
-import { chmod, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, rm, stat, writeFile } from 'node:fs/promises';
 import { environmentFileText } from '../../../core/environment.ts';
 import { OperatorError } from '../../../core/errors.ts';
 import type { Shell } from '../../../ports.ts';
+import type { InstanceLayout } from './layout.ts';
 import { groupText, passwdText, UID_INSIDE, type SandboxOptions } from './sandbox.ts';
 
 /** Writes what the sandbox shows of /etc, and gives the app's files to its user where that is not ours. */
@@ -14,11 +15,17 @@ export async function prepare(shell: Shell, options: SandboxOptions, signal: Abo
   await Promise.all([
     writeFile(layout.passwd, passwdText(shownUid), { mode: 0o644 }),
     writeFile(layout.group, groupText(shownUid), { mode: 0o644 }),
-    writeFile(layout.environmentFile, environmentFileText(environment), { mode: 0o600 }),
+    writeFile(layout.environmentFile, environmentFileText(environment), { mode: 0o600 }).then(() =>
+      uid === null ? undefined : chown(layout.environmentFile, uid, uid),
+    ),
     ...[layout.source, layout.repository].map((path) => chmod(path, mode)),
+    uid === null ? undefined : giveTrees(shell, uid, layout, signal),
   ]);
-  if (uid === null) return;
-  const paths = [layout.source, layout.home, layout.tmp, layout.repository, layout.environmentFile];
+}
+
+/** Nothing is to be done for those whose top is the user's already: that is changed last. */
+async function giveTrees(shell: Shell, uid: number, layout: InstanceLayout, signal: AbortSignal): Promise<void> {
+  const paths = [layout.source, layout.home, layout.tmp, layout.repository];
   const owners = await Promise.all(paths.map(async (path) => (await stat(path)).uid));
   const foreign = paths.filter((_, index) => owners[index] !== uid);
   if (foreign.length === 0) return;

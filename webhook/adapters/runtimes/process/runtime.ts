@@ -170,21 +170,24 @@ async function setUp(machine: Machine, spec: InstanceSpec, signal: AbortSignal):
   const at = layout(spec.name);
   await endLeftovers(at);
   // What an unfinished earlier run left in its home must not change this one.
-  for (const path of [at.home, at.tmp]) {
+  const makeAnew = async (path: string) => {
     await removeTree(options.shell, path);
     await mkdir(path, { mode: 0o700 });
-  }
+  };
+  await Promise.all([at.home, at.tmp].map(makeAnew));
   const { limits, setup } = spec.manifest;
   const sandbox = { programs, layout: at, uid: uidOf(spec.slot), limits, environment: spec.environment };
-  await prepare(options.shell, sandbox, signal);
   const memoryMaxBytes = limits.memoryMiB * MIB;
   const timeoutMs = setup.timeoutSeconds * 1_000;
   await writeFile(at.settingUp, '');
   try {
+    await prepare(options.shell, sandbox, signal);
     await runSetup(launchFor(sandbox, setup.command), at.logs, { timeoutMs, memoryMaxBytes, signal });
-  } finally {
+    // It ended by itself, and with it its sandbox: then there is nothing to look for.
     await rm(at.settingUp, { force: true });
+  } finally {
     await endLeftovers(at);
+    await rm(at.settingUp, { force: true });
   }
 }
 
