@@ -112,10 +112,18 @@ export async function eachLine(
 ): Promise<void> {
   if (signal.aborted) return;
   const child = start(argv, { ...options, stdio: ['ignore', 'pipe', 'ignore'] });
-  const end = () => endGroup(child);
+  if (child.stdout === null) return;
+  const { stdout } = child;
+  const lines = createInterface({ input: stdout });
+  const end = () => {
+    endGroup(child);
+    // What the program started inside a guest has the other end, and ends when ours is closed.
+    lines.close();
+    stdout.destroy();
+  };
   signal.addEventListener('abort', end);
   try {
-    if (child.stdout !== null) for await (const line of createInterface({ input: child.stdout })) onLine(line);
+    for await (const line of lines) onLine(line);
   } finally {
     signal.removeEventListener('abort', end);
     end();

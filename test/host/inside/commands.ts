@@ -1,6 +1,7 @@
 /** Commands inside a container: its walls and limits, its app's user, status, both directions, a terminal, and an end with whoever asked. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import type { CommandInside } from '../../../webhook/core/host-verbs.ts';
@@ -11,6 +12,11 @@ import { anOperator, preview, project, shopAt, shows } from './an-operator.ts';
 const runtime = aRuntime();
 before(startHostd);
 after(() => host('systemctl', 'stop', 'berth-hostd'));
+
+const previewProgram = `${project}/webhook/commands/preview/main.mjs`;
+
+/** The container that answers for the one preview there is. */
+const nameOfShop = (): string => host('machinectl', 'list', '--no-legend').split(/\s/)[0] ?? '';
 
 interface Ran {
   readonly status: number;
@@ -103,6 +109,31 @@ test('preview exec and preview shell, on the host and over SSH', async (t) => {
   assert.equal(await preview('exec', 'shop-1', '--', 'sh', '-c', 'psql "$DATABASE_URL" -XAtc "select 6*7"'), '42\n');
   assert.match(await preview('logs', 'shop-1', '--json'), /"text":"version 1 listens"/);
 
+  await t.test('a followed log leaves no reader in the container, however its reader ends', async () => {
+    const readers = () =>
+      host('ps', '-eo', 'args')
+        .split('\n')
+        .filter((args) => /journalctl .*--follow/.test(args));
+    const units = () => host('systemctl', '-M', nameOfShop(), 'list-units', '--all', '--plain', '--no-legend', 'run-*');
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL'] as const) {
+      const following = spawn(
+        '/usr/sbin/runuser',
+        ['-u', 'berth', '--', '/usr/local/bin/node', previewProgram, 'logs', 'shop-1', '--follow'],
+        {
+          env: { PATH: '/usr/local/bin:/usr/bin:/bin', BERTH_SOCKET: '/var/lib/berth/run/operator.sock' },
+          stdio: ['ignore', 'pipe', 'inherit'],
+        },
+      );
+      await once(following.stdout, 'data');
+      assert.notDeepEqual(readers(), []);
+      // runuser hands SIGTERM on; the others are sent to the command itself.
+      const [command = ''] = host('pgrep', '-f', `${previewProgram} logs shop-1`).split('\n').slice(-1);
+      process.kill(Number(command), signal);
+      await eventually(() => readers().length === 0, `no reader is left after ${signal}`);
+      await eventually(() => units() === '', `no unit is left after ${signal}`);
+    }
+  });
+
   host('systemctl', 'start', 'sshd');
   mkdirSync('/etc/ssh/authorized_keys.d', { recursive: true });
   mkdirSync('/root/.ssh', { recursive: true, mode: 0o700 });
@@ -112,7 +143,7 @@ test('preview exec and preview shell, on the host and over SSH', async (t) => {
   const overSsh = (flags: string[], words: string, input: string) =>
     new Promise<Ran>((done) => {
       const options = ['-i', '/root/.ssh/id', '-o', 'StrictHostKeyChecking=no', '-o', 'LogLevel=ERROR', ...flags];
-      const command = `BERTH_SOCKET=/var/lib/berth/run/operator.sock /usr/local/bin/node ${project}/webhook/commands/preview/main.mjs ${words}`;
+      const command = `BERTH_SOCKET=/var/lib/berth/run/operator.sock /usr/local/bin/node ${previewProgram} ${words}`;
       const child = execFile(
         'ssh',
         [...options, 'root@127.0.0.1', command],
