@@ -9,6 +9,7 @@
  */
 import type { AppManifest } from './core/app-manifest.ts';
 import type {
+  BuiltSystem,
   Failure,
   Hold,
   InstanceFacts,
@@ -67,8 +68,8 @@ export interface PullRequests {
   listOpen(repository: RepositoryName, signal: AbortSignal): Promise<PreviewKey[]>;
   /** Repositories of an owner that we may see and that have something open, the most recently pushed ones first; at most 1,000. */
   listRepositories(owner: string, signal: AbortSignal): Promise<RepositoryName[]>;
-  /** For the command line: the open pull request of a branch, or else the branch itself. Null when there is no such branch. */
-  find(repository: RepositoryName, branch: string, signal: AbortSignal): Promise<PreviewKey | null>;
+  /** For the command line: the open pull request of a branch (null: the default one), or else the branch itself. Null when there is no such branch. */
+  find(repository: RepositoryName, branch: string | null, signal: AbortSignal): Promise<PreviewKey | null>;
 }
 
 export interface Reports {
@@ -268,7 +269,7 @@ export interface Runtime {
   /** What a preview-config.nix says. Throws CONFIG_REFUSED, EVAL_TIMEOUT, EVAL_MEMORY, META_INVALID. */
   readConfig(config: string, signal: AbortSignal): Promise<PreviewMeta>;
   /** Builds what the manifest asks for, or returns at once what was built before. Null where the runtime needs nothing. */
-  buildSystem(manifest: AppManifest, signal: AbortSignal): Promise<string | null>;
+  buildSystem(manifest: AppManifest, signal: AbortSignal): Promise<BuiltSystem | null>;
   /** Makes room for the instance and returns the directory where Sources.place is to put its files. */
   ensureDirectory(name: InstanceName): Promise<string>;
   /** Runs the setup command in the sandbox, from its beginning. Throws SETUP_FAILED or SETUP_TIMED_OUT with the last lines. */

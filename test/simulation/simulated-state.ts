@@ -146,6 +146,7 @@ export class SimulatedState {
       manifest: null,
       assumptions: [],
       system: null,
+      isSystemCached: null,
       sourcePlacedAt: null,
       setUpAt: null,
       upstreams: null,

@@ -56,6 +56,7 @@ export function anInstance(slot: number, revision: Revision, more: Partial<Insta
     manifest: null,
     assumptions: [],
     system: null,
+    isSystemCached: null,
     sourcePlacedAt: null,
     setUpAt: null,
     upstreams: null,

@@ -49,7 +49,7 @@ export class AnApiOperator implements AsyncDisposable {
       ...ports,
       pullRequests: {
         ...ports.pullRequests,
-        find: (repository, branch) => Promise.resolve(this.#find(repository, branch)),
+        find: (repository, branch) => Promise.resolve(this.#find(repository, branch ?? 'main')),
       },
       runtime: { ...ports.runtime, logs: (name, options) => this.#logs(name, options) },
     };

@@ -49,6 +49,8 @@ export interface InstanceView {
   readonly commit: string;
   readonly state: 'answering' | 'coming up' | 'kept for rollback' | 'failed';
   readonly createdAt: string;
+  /** Where its system came from: built for it, or one that was kept. Null where there is none, or not yet. */
+  readonly closure: 'built' | 'cached' | null;
   readonly timingsMs: Readonly<Partial<Record<StepName, number>>>;
 }
 
@@ -135,6 +137,7 @@ function instanceView(record: PreviewRecord, instance: InstanceRecord): Instance
     commit: instance.revision.sha,
     state: instanceState(record, instance),
     createdAt: instance.createdAt.toISOString(),
+    closure: instance.isSystemCached === null ? null : instance.isSystemCached ? 'cached' : 'built',
     timingsMs: instance.timings,
   };
 }
@@ -166,9 +169,12 @@ export interface LogLineView {
 
 /** What `preview build` follows: one line, or an error. */
 export interface BuildLine {
+  readonly branch: string;
   readonly commit: string;
   /** Store path of the system; null where the runtime needs none. */
   readonly system: string | null;
+  /** Whether it had been built before. */
+  readonly isCached: boolean;
   readonly ms: number;
 }
 

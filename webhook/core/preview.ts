@@ -55,6 +55,8 @@ export interface InstanceRecord {
   readonly assumptions: readonly string[];
   /** Store path of the built system, where the runtime has such a thing. */
   readonly system: string | null;
+  /** Whether that had been built before this instance asked for it; null until it is known. */
+  readonly isSystemCached: boolean | null;
   readonly sourcePlacedAt: Date | null;
   readonly setUpAt: Date | null;
   readonly upstreams: Upstreams | null;
@@ -69,6 +71,13 @@ export interface InstanceRecord {
   readonly discardedAt: Date | null;
   /** Milliseconds each step took, for the report and the benchmarks. */
   readonly timings: Readonly<Partial<Record<StepName, number>>>;
+}
+
+export interface BuiltSystem {
+  /** In the Nix store. */
+  readonly path: string;
+  /** Whether it had been built before: then nothing was evaluated. */
+  readonly isCached: boolean;
 }
 
 /** The facts of an instance that a step may save. */

@@ -32,6 +32,7 @@ const LOG_LINES_MAX = 10_000;
 
 const slugParameter = z.strictObject({ slug: z.string().max(1_000) });
 const createBody = z.strictObject({ repository: z.string().max(1_000), branch: z.string().max(1_000) });
+const buildBody = createBody.extend({ branch: createBody.shape.branch.nullable() });
 const doctorBody = z.strictObject({ fix: z.boolean().default(false) });
 const watchQuery = z.strictObject({ key: z.string().max(1_000) });
 const logsQuery = z.strictObject({
@@ -94,7 +95,7 @@ function askingRoutes(app: FastifyInstance, op: Operator): void {
   });
 
   app.post('/builds', async (request, reply) => {
-    const asked = parsed(createBody, request.body, 'the body');
+    const asked = parsed(buildBody, request.body, 'the body');
     const signal = signalOf(reply);
     const followed = await followedBy(op, asked, signal);
     op.log.info(asked, 'an operator asked for a build');
@@ -213,8 +214,8 @@ async function* buildLines(
   signal: AbortSignal,
 ): AsyncGenerator<BuildLine> {
   const startedAt = op.clock.now().getTime();
-  const { revision, system } = await warmClosure(op, followed, signal);
-  yield { commit: revision.sha, system, ms: op.clock.now().getTime() - startedAt };
+  const { revision, ...system } = await warmClosure(op, followed, signal);
+  yield { branch: revision.ref, commit: revision.sha, ...system, ms: op.clock.now().getTime() - startedAt };
 }
 
 function wantedText(desired: Desired): string {

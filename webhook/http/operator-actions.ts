@@ -29,21 +29,21 @@ export async function previewNamed(op: Pick<Operator, 'store'>, text: string): P
   return record;
 }
 
-/** What a branch's preview follows: its open pull request, or else the branch itself. Throws BAD_REQUEST, REPOSITORY_NOT_ALLOWED, NO_SUCH_BRANCH. */
+/** What a branch's preview follows (null: the default one): its open pull request, or else the branch itself. Throws BAD_REQUEST, REPOSITORY_NOT_ALLOWED, NO_SUCH_BRANCH. */
 export async function followedBy(
   op: Pick<Operator, 'policy' | 'pullRequests'>,
-  asked: { repository: string; branch: string },
+  asked: { repository: string; branch: string | null },
   signal: AbortSignal,
 ): Promise<{ key: PreviewKey; repository: RepositoryName }> {
   const repository = parseRepositoryName(asked.repository);
   if (repository === null)
     throw new OperatorError('BAD_REQUEST', `${quoted(asked.repository)} is not a repository: write owner/name.`);
-  if (!isBranchName(asked.branch))
+  if (asked.branch !== null && !isBranchName(asked.branch))
     throw new OperatorError('BAD_REQUEST', `${quoted(asked.branch)} cannot be the name of a branch.`);
   if (!isAllowedRepository(op.policy, repository))
     throw new OperatorError('REPOSITORY_NOT_ALLOWED', `${repository} is not on the allow-list.`);
   const key = await op.pullRequests.find(repository, asked.branch, signal);
-  if (key === null) throw new OperatorError('NO_SUCH_BRANCH', `${repository} has no branch '${asked.branch}'.`);
+  if (key === null) throw new OperatorError('NO_SUCH_BRANCH', `${repository} has no branch '${asked.branch ?? ''}'.`);
   return { key, repository };
 }
 

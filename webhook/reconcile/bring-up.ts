@@ -188,8 +188,11 @@ async function causeOf(op: Pick<Operator, 'databases'>, work: BringUp, error: un
 
 /** The system that the manifest asks for is built, where the runtime has such a thing. Throws BUILD_FAILED and what a refused preview-config.nix throws. */
 export async function buildSystem(op: Pick<Operator, 'store' | 'runtime'>, work: BringUp): Promise<StepResult> {
-  const system = await op.runtime.buildSystem(manifestIn(work), work.signal);
-  if (system !== null) await op.store.saveInstance(work.lock, instanceOf(work).name, { system });
+  const built = await op.runtime.buildSystem(manifestIn(work), work.signal);
+  if (built !== null) {
+    const facts = { system: built.path, isSystemCached: built.isCached };
+    await op.store.saveInstance(work.lock, instanceOf(work).name, facts);
+  }
   return DONE;
 }
 

@@ -11,6 +11,8 @@ export interface WarmClosure {
   readonly revision: Revision;
   /** Null where the runtime needs none. */
   readonly system: string | null;
+  /** Whether it had been built before. */
+  readonly isCached: boolean;
 }
 
 /**
@@ -32,5 +34,6 @@ export async function warmClosure(
   const source = { key: asked.key, repository, revision };
   await op.sources.ensure(source, signal);
   const { manifest } = await manifestOf(op, source, signal);
-  return { revision, system: await op.runtime.buildSystem(manifest, signal) };
+  const built = await op.runtime.buildSystem(manifest, signal);
+  return { revision, system: built?.path ?? null, isCached: built?.isCached ?? false };
 }

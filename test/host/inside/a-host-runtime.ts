@@ -100,7 +100,7 @@ export async function anInstance(
     addresses: runtime.addressesOf(slot),
     revision: { sha: 'a'.repeat(40) as Sha, ref: 'main' },
     manifest,
-    system: await runtime.buildSystem(manifest, noAbort),
+    system: (await runtime.buildSystem(manifest, noAbort))?.path ?? null,
     environment: { PREVIEW_BRANCH: 'main', ...environment },
   };
 }

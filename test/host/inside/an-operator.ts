@@ -85,12 +85,16 @@ export function operatorLog(lines: number): string {
 
 /** The `preview` command, as the operator's user runs it. Not waited for in the way of `host`: GitHub is in this very process. */
 export async function preview(...words: string[]): Promise<string> {
+  return (await previewSaid(...words)).stdout;
+}
+
+/** The same, with what it said beside its result. */
+export async function previewSaid(...words: string[]): Promise<{ stdout: string; stderr: string }> {
   const command = ['/usr/local/bin/node', `${project}/webhook/commands/preview/main.mjs`, ...words];
-  const { stdout } = await promisify(execFile)('/usr/sbin/runuser', ['-u', 'berth', '--', ...command], {
+  return promisify(execFile)('/usr/sbin/runuser', ['-u', 'berth', '--', ...command], {
     env: { PATH: '/usr/local/bin:/usr/bin:/bin', BERTH_SOCKET: '/var/lib/berth/run/operator.sock' },
     timeout: 60_000,
   });
-  return stdout;
 }
 
 export interface Answer {

@@ -46,7 +46,7 @@ const closures = closuresIn(
 
 async function buildOf(config: string): Promise<string> {
   const { meta } = await closures.evaluate(config, noAbort);
-  return closures.ensure(manifestFromMeta(meta, config), noAbort);
+  return (await closures.ensure(manifestFromMeta(meta, config), noAbort)).path;
 }
 
 let connections = 0;

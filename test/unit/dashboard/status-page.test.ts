@@ -22,6 +22,7 @@ const instance: InstanceRecord = {
   manifest: null,
   assumptions: [],
   system: null,
+  isSystemCached: null,
   sourcePlacedAt: at,
   setUpAt: null,
   upstreams: null,

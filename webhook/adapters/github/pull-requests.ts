@@ -36,7 +36,7 @@ const pullRequestAnswer = z.object({
 });
 
 const listedPullRequest = pullRequestAnswer.pick({ number: true, head: true, base: true });
-const repositoryAnswer = z.object({ id, full_name: repositoryName });
+const repositoryAnswer = z.object({ id, full_name: repositoryName, default_branch: z.string().min(1) });
 const branchAnswer = z.object({ name: z.string(), commit: z.object({ sha }) });
 
 /** Pull requests and branches as GitHub's REST API tells them. */
@@ -149,7 +149,7 @@ async function listOpen(client: GitHubClient, repository: RepositoryName, signal
 async function find(
   client: GitHubClient,
   repository: RepositoryName,
-  branch: string,
+  asked: string | null,
   signal: AbortSignal,
 ): Promise<PreviewKey | null> {
   const present = await readRepository(client, repository, signal);
@@ -157,6 +157,7 @@ async function find(
     throw new OperatorError('SUBJECT_NOT_FOUND', `GitHub knows no repository ${repository}, or hides it from us.`);
   }
   const name = present.full_name;
+  const branch = asked ?? present.default_branch;
   const pulls = await client.call({
     doing: `looking for the pull request of a branch of ${name}`,
     kind: 'read',

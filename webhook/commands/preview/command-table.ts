@@ -97,9 +97,11 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'build',
     args: ['owner/repo', 'branch'],
+    optionalFrom: 1,
     options: [],
     text: 'Build what a preview of a branch will need.',
-    details: 'Its preview then comes up without a build. What was built before is not built again.',
+    details:
+      'Its preview then comes up without a build. What was built before is not built again. Without a branch, of the repository’s default branch.',
   },
   {
     name: 'exec',

@@ -9,18 +9,38 @@ export interface Progress {
   end(failure: FailureView | null, last: PreviewDetailView): Promise<void>;
 }
 
+const CACHED = 'Using cached closure';
+
+/** Whether an instance that was not shown before runs what had been built already. */
+function usesCachedClosure({ instances }: PreviewDetailView, before: PreviewDetailView): boolean {
+  const old = new Set(before.instances.filter((each) => each.state !== 'coming up').map((each) => each.name));
+  const newest = instances.at(-1);
+  return newest?.closure === 'cached' && !old.has(newest.name);
+}
+
 /** One line whenever the state has other words. */
-export function plainProgress(output: Output): Progress {
+export function plainProgress(output: Output, before: PreviewDetailView): Progress {
   let told = '';
+  let isCachedTold = false;
+  const tellCached = (preview: PreviewDetailView) => {
+    if (isCachedTold || !usesCachedClosure(preview, before)) return;
+    isCachedTold = true;
+    output.info(CACHED);
+  };
   return {
-    show({ slug, key, statusText, failure, status }) {
+    show(preview) {
+      tellCached(preview);
+      const { slug, key, statusText, failure, status } = preview;
       const text = `${slug ?? key}: ${statusText}`;
       if (text === told) return;
       told = text;
       if (status === 'retrying') output.warn(`${text} (${failure?.message ?? ''})`);
       else output.info(text);
     },
-    end: () => Promise.resolve(),
+    // What comes up at once was never shown.
+    async end(_failure, last) {
+      tellCached(last);
+    },
   };
 }
 
@@ -45,9 +65,10 @@ const ORDER: readonly StepName[] = [
 ];
 
 /** A list of steps that tick off, with their times. */
-export async function liveProgress(): Promise<Progress> {
+export async function liveProgress(before: PreviewDetailView): Promise<Progress> {
   const [{ Listr }, { stepText }] = await Promise.all([import('listr2'), import('../../core/report.ts')]);
   const turns = new Map(SHOWN_STEPS.map((step) => [step, Promise.withResolvers<number | null>()]));
+  let isCached = false;
   // A turn that nobody waits for any more must not end the process.
   for (const turn of turns.values()) turn.promise.catch(() => undefined);
   const list = new Listr(
@@ -55,7 +76,8 @@ export async function liveProgress(): Promise<Progress> {
       title: stepText(step),
       task: async (_: unknown, task: { title: string }) => {
         const ms = await turns.get(step)?.promise;
-        if (typeof ms === 'number') task.title = `${stepText(step)} (${(ms / 1_000).toFixed(1)} s)`;
+        const title = step === 'build-system' && isCached ? CACHED : stepText(step);
+        if (typeof ms === 'number') task.title = `${title} (${(ms / 1_000).toFixed(1)} s)`;
       },
     })),
     // The result belongs to standard output; this display does not.
@@ -75,13 +97,16 @@ export async function liveProgress(): Promise<Progress> {
     for (const step of SHOWN_STEPS) if (ORDER.indexOf(step) < until) turns.get(step)?.resolve(msOf(step));
   };
   return {
-    show({ instances, step }) {
+    show(preview) {
+      const { instances, step } = preview;
       timings = instances.at(-1)?.timingsMs ?? {};
+      isCached = usesCachedClosure(preview, before);
       if (step === null) return;
       tick(ORDER.indexOf(step));
       if (!beganAt.has(step)) beganAt.set(step, performance.now());
     },
     async end(failure, last) {
+      isCached = usesCachedClosure(last, before);
       timings = last.instances.at(-1)?.timingsMs ?? {};
       tick(failure === null ? Infinity : ORDER.indexOf(failure.step));
       if (failure !== null) turns.get(failure.step)?.reject(new Error(failure.message));

@@ -70,7 +70,7 @@ async function followed(
 ): Promise<{ verdict: Verdict; preview: PreviewDetailView }> {
   const isLive = process.stderr.isTTY && !output.isJson;
   const { liveProgress, plainProgress } = await import('./progress.ts');
-  const progress: Progress = isLive ? await liveProgress() : plainProgress(output);
+  const progress: Progress = isLive ? await liveProgress(asked.preview) : plainProgress(output, asked.preview);
   let preview = asked.preview;
   try {
     for await (const line of api.follow<WatchLine>(`/watch?key=${encodeURIComponent(asked.preview.key)}`)) {

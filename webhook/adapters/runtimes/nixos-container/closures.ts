@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { AppManifest } from '../../../core/app-manifest.ts';
 import { OperatorError } from '../../../core/errors.ts';
 import { guestManifestFrom } from '../../../core/guest-manifest.ts';
+import type { BuiltSystem } from '../../../core/preview.ts';
 import type { HostDaemon } from '../../../core/host-verbs.ts';
 import { evaluationFrom, PREVIEW_CONFIG_FILE, type Evaluation } from '../../../core/preview-config.ts';
 import type { Shell } from '../../../ports.ts';
@@ -18,10 +19,10 @@ const keptMax = 32;
 
 export interface Closures {
   /**
-   * Store path of the system. Requests for the same build once. Throws BUILD_FAILED with the last lines of the build, and CONFIG_REFUSED for an
+   * The system, in the store. Requests for the same build once. Throws BUILD_FAILED with the last lines of the build, and CONFIG_REFUSED for an
    * own system that would fetch while it is built.
    */
-  ensure(manifest: AppManifest, signal: AbortSignal): Promise<string>;
+  ensure(manifest: AppManifest, signal: AbortSignal): Promise<BuiltSystem>;
   /** What a preview-config.nix says. Throws CONFIG_REFUSED, EVAL_TIMEOUT, EVAL_MEMORY, META_INVALID. */
   evaluate(config: string, signal: AbortSignal): Promise<Evaluation>;
 }
@@ -56,13 +57,13 @@ export function closuresIn(settings: ClosureSettings, { shell, hostd }: Tools): 
       const data = ownSystem === undefined ? JSON.stringify(guestManifestFrom(manifest)) : ownSystem.config;
       const root = join(settings.roots, await keyOf(settings, data));
       const kept = await keptClosure(root);
-      if (kept !== null) return kept;
+      if (kept !== null) return { path: kept, isCached: true };
       return once(root, async () => {
         const build = { ...settings, shell, root, data, signal };
         if (ownSystem === undefined) await buildFromData(build);
         else await buildOwnSystem(build, (await evaluate(ownSystem.config, signal)).drv);
         await forgetOldest(settings.roots);
-        return readlink(root);
+        return { path: await readlink(root), isCached: false };
       });
     },
   };
