@@ -49,7 +49,6 @@ export const OPERATIONS = [
   'routes.remove',
   'databases.ensure',
   'databases.remove',
-  'databases.removeTemplate',
 ] as const;
 export type Operation = (typeof OPERATIONS)[number];
 

@@ -55,7 +55,8 @@ export function simulatedDatabases(world: Shared, process: SimulatedProcess): Ap
       }),
     listTemplates: () => faults.read(process, () => [...host.templates]),
     removeTemplate: (name) =>
-      faults.effect(process, 'databases.removeTemplate', () => {
+      // No operation of its own: the sweep removes templates minutes later, in the quiet time without faults.
+      faults.effect(process, 'databases.remove', () => {
         host.templates.delete(name);
       }),
     // Databases of this world hold nothing.

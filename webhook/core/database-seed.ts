@@ -33,14 +33,14 @@ export function seedHashOf(seed: string): string {
   return createHash('sha256').update(seed).digest('hex');
 }
 
-/** What PostgreSQL said of the seed. `position` counts characters from 1, as PostgreSQL does. */
+/** What PostgreSQL said of the seed. `position`, where it knows one, counts characters from 1. */
 export function refusedSeedError(
   path: string,
   seed: string,
-  words: { message: string; position?: number },
+  { message, position }: { message: string; position?: string | undefined },
 ): OperatorError {
-  const line = words.position === undefined ? '' : `, line ${lineAt(seed, words.position)}`;
-  return seedError(`The seed ${path}${line} was refused by PostgreSQL.`, words.message.slice(0, 2_000));
+  const line = position === undefined ? '' : `, line ${lineAt(seed, Number(position))}`;
+  return seedError(`The seed ${path}${line} was refused by PostgreSQL.`, message.slice(0, 2_000));
 }
 
 export function seedError(message: string, detail?: string): OperatorError {

@@ -26,8 +26,8 @@ test('equal text has an equal hash, and another text another', () => {
 
 test('a refusal names the line where PostgreSQL does, and is bounded', () => {
   const seed = 'a\nb\n\u{1F6A2}\u{1F6A2}c\nd';
-  const lineOf = (position: number) =>
-    /line (\d+)/.exec(refusedSeedError('s', seed, { message: '', position }).message)?.[1];
+  const lineOf = (at: number) =>
+    /line (\d+)/.exec(refusedSeedError('s', seed, { message: '', position: String(at) }).message)?.[1];
   assert.deepEqual([1, 2, 3, 5, 7, 8, 9, 99].map(lineOf), ['1', '1', '2', '3', '3', '3', '4', '4']);
   const error = refusedSeedError('s', seed, { message: 'x'.repeat(1_000_000) });
   assert.equal(error.message, 'The seed s was refused by PostgreSQL.');

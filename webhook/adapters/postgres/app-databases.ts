@@ -29,6 +29,9 @@ const TENANTS_ROLE = 'berth_tenants';
 /** Making databases is bound by the disk; two at a time keep it busy. */
 const POOL_MAX = 2;
 
+/** For one of them, which includes the wait for those who are before: twenty previews that are opened at once take seconds. */
+const TURN_TIMEOUT_MS = 60_000;
+
 export interface AppDatabasesOptions {
   /** As a superuser, or a role with CREATEDB, CREATEROLE and ADMIN on berth_tenants and berth_seeds. */
   readonly url: string;
@@ -44,7 +47,14 @@ export interface AppDatabasesOptions {
 export async function openAppDatabases(
   options: AppDatabasesOptions,
 ): Promise<AppDatabases & { close(): Promise<void> }> {
-  const pool = openPool({ ...connectionConfig(options.url, 'berth app databases'), max: POOL_MAX }, options.log);
+  const pool = openPool(
+    {
+      ...connectionConfig(options.url, 'berth app databases'),
+      max: POOL_MAX,
+      connectionTimeoutMillis: TURN_TIMEOUT_MS,
+    },
+    options.log,
+  );
   try {
     const mark = await prepareServer(pool, options.log);
     const timeoutMs = options.seedTimeoutMs ?? SEED_TIMEOUT_MS;

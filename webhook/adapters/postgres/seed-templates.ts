@@ -88,8 +88,10 @@ async function makeTemplate(server: Seeding, seed: DatabaseSeed, text: string): 
     await createDatabase(pool, tenant, PRISTINE);
     await load(server, seed, { text, password });
     // What is copied from has nobody in it, and is copied by who owns it.
-    await rowsOf(pool, `alter database ${database} allow_connections false`);
-    await rowsOf(pool, `alter database ${database} owner to current_user`);
+    await rowsOf(
+      pool,
+      `alter database ${database} allow_connections false; alter database ${database} owner to current_user`,
+    );
     await markFinished(pool, server.mark, seed.template);
   } catch (error) {
     await removeTenant(server, seed.template).catch((failure: unknown) =>
@@ -125,9 +127,7 @@ async function load(server: Seeding, seed: DatabaseSeed, what: { text: string; p
       limitAnswers(client, () => end(seedError(`The seed ${path} makes the server answer too much.`)));
       void watchSize(pool, seed, over.signal).catch(end);
       await client.query(what.text).catch((error: unknown) => {
-        throw isOfTheText(error)
-          ? refusedSeedError(path, what.text, { message: error.message, position: Number(error.position) })
-          : error;
+        throw isOfTheText(error) ? refusedSeedError(path, what.text, error) : error;
       });
     });
     await refuseTooLarge(pool, seed);
@@ -151,10 +151,9 @@ function limitAnswers(client: Client, onTooMuch: () => void): void {
 
 /** Until the signal fires. Throws SEED_FAILED. */
 async function watchSize(pool: Pool, seed: DatabaseSeed, signal: AbortSignal): Promise<void> {
-  const isOver = () => signal.aborted;
-  while (!isOver()) {
+  while (!signal.aborted) {
+    await refuseTooLarge(pool, seed);
     await sleep(WATCH_MS);
-    if (!isOver()) await refuseTooLarge(pool, seed);
   }
 }
 

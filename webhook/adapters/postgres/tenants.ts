@@ -50,7 +50,7 @@ export async function ensureTenant({ pool, mark }: TenantServer, tenant: Tenant)
   const { name } = tenant;
   const role = escapeIdentifier(name);
   const verifier = escapeLiteral(await scramVerifier(tenant.password));
-  const isFinished = await inTransaction(pool, async (client) => {
+  const was = await inTransaction(pool, async (client): Promise<'new' | 'unfinished' | 'finished'> => {
     const found = await marksOf(client, name);
     if (found === null) {
       await refuseForeignDatabase(client, name);
@@ -68,12 +68,12 @@ export async function ensureTenant({ pool, mark }: TenantServer, tenant: Tenant)
       throw new OperatorError('DATABASE_FAILED', `The server already has a role ${name} that is not ours.`);
     }
     if (await mustJoinRoles(client)) await client.query(`grant ${role} to current_user`);
-    if (found?.role === mark && found.hasDatabase) return true;
+    if (found?.role === mark && found.hasDatabase) return 'finished';
     await client.query(`comment on role ${role} is ${escapeLiteral(unfinished(mark))}`);
-    return false;
+    return found === null ? 'new' : 'unfinished';
   });
-  if (!isFinished) await dropDatabase(pool, name);
-  return isFinished;
+  if (was === 'unfinished') await dropDatabase(pool, name);
+  return was === 'finished';
 }
 
 async function marksOf(
@@ -106,7 +106,7 @@ async function refuseForeignDatabase(client: ClientBase, name: string): Promise<
 }
 
 /** What a new database is a copy of. */
-export interface Original {
+interface Original {
   readonly name: string;
   /** `file_copy` forces a checkpoint, which holds up everybody's commits; `wal_log` writes all of it twice (performance.md section 4). */
   readonly strategy: 'wal_log' | 'file_copy';
@@ -127,8 +127,10 @@ export async function createDatabase(
     `create database ${database} owner ${database} template ${escapeIdentifier(original.name)} strategy ${original.strategy}
      allow_connections false connection limit ${tenant.connectionsMax}`,
   );
-  await rowsOf(pool, `revoke all on database ${database} from public`);
-  await rowsOf(pool, `alter database ${database} allow_connections true`);
+  await rowsOf(
+    pool,
+    `revoke all on database ${database} from public; alter database ${database} allow_connections true`,
+  );
 }
 
 export async function markFinished(connection: Pool | ClientBase, mark: string, name: string): Promise<void> {
@@ -161,7 +163,7 @@ async function dropDatabase(pool: Pool, name: string): Promise<void> {
   await rowsOf(pool, `drop database if exists ${escapeIdentifier(name)} with (force)`);
 }
 
-export interface Login {
+interface Login {
   readonly applicationName: string;
   /** Our own where it is not said. */
   readonly database?: string;

@@ -223,13 +223,19 @@ suite('seeded databases', () => {
     await as(mine, 'select from fine');
   });
 
-  test('what PostgreSQL said of a seed is told with the line', async () => {
+  test('what PostgreSQL said of a seed is told, with the line where it knows one', async () => {
     const text = `-- ${'\u{1F6A2}'.repeat(50)}\nselect 1;\nselect nothing;`;
     await assert.rejects(databases.ensure(aDatabase(), aSeed(text)), (error: OperatorError) => {
       assert.equal(error.message, 'The seed db/seed.sql, line 3 was refused by PostgreSQL.');
       assert.equal(error.detail, 'column "nothing" does not exist');
       return true;
     });
+    const late = aSeed('create table t (n int check (n < 2));\n\ninsert into t values (3);');
+    const words = {
+      message: 'The seed db/seed.sql was refused by PostgreSQL.',
+      detail: /violates check constraint "t_n_check"/,
+    };
+    await assert.rejects(databases.ensure(aDatabase(), late), words);
   });
 
   const sessions = (seed: DatabaseSeed) =>
