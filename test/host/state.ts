@@ -156,6 +156,12 @@ export async function buildState(stateDirectory: string, network: { host: string
   await cp(join(here, 'image/usr'), layout.usr, { recursive: true });
   await mkdir(join(layout.usr, 'local/bin'), { recursive: true });
   await cp(join(here, 'nixos-container'), join(layout.usr, 'local/bin/nixos-container'));
+  // Another Caddy than the machine's, to learn whether our routes mean the same to it.
+  const caddy = process.env['BERTH_CADDY'];
+  if (caddy !== undefined) {
+    await mkdir(join(layout.usr, 'bin'), { recursive: true });
+    await cp(caddy, join(layout.usr, 'bin/caddy'));
+  }
   // A real file, not a link to the project: guests see the host's /usr and nothing else of the machine.
   const node = join(layout.usr, 'local/bin/node');
   await link(process.execPath, node).catch(() => copyFile(process.execPath, node));

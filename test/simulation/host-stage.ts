@@ -48,7 +48,7 @@ export const hostStage: OpenStage = async (stack, prepare) => {
   return {
     github,
     operator,
-    look: () => Promise.resolve(look()),
+    look: () => Promise.resolve(lookAtHost()),
     databaseUrl: () => Promise.resolve(database('postgres')),
     askApp: (label) => get({ port: 80, host: `${label}.${DOMAIN}`, path: '/' }),
     killHostd: () => {
@@ -60,7 +60,7 @@ export const hostStage: OpenStage = async (stack, prepare) => {
 };
 
 /** Every place where a container, a route or an address leaves something, whoever made it. */
-function look(): HostLook {
+export function lookAtHost(): HostLook {
   const running = host('systemctl', 'list-units', '--state=active', '--plain', '--no-legend', 'container@*.service');
   return {
     running: new Map(named(running, /^container@(p\d+)\.service/gm).map((name) => [name, 1])),
@@ -73,6 +73,7 @@ function partsOfContainers(): FoundThing[] {
     '/var/lib/berth/instances': /^(p\d+)$/,
     '/etc/nixos-containers': /^(p\d+)\.conf$/,
     '/var/lib/nixos-containers': /^(?:\.#)?(p\d+)(?:\.lck)?$/,
+    '/var/lib/berth-disks': /^(p\d+)\./,
     '/nix/var/nix/profiles/per-container': /^(p\d+)/,
     '/nix/var/nix/gcroots/per-container': /^(p\d+)/,
     '/run/systemd/system': /^container@(p\d+)\.service\.d$/,
@@ -88,10 +89,12 @@ function partsOfContainers(): FoundThing[] {
   );
   const units = host('systemctl', 'list-units', '--all', '--plain', '--no-legend', 'container@*.service');
   const machines = host('machinectl', 'list', '--no-legend');
+  const mounts = host('findmnt', '--noheadings', '--list', '--output', 'SOURCE,TARGET');
   return [
     ...entries,
     ...links,
     ...named(units, /container@(p\d+)\.service/g).flatMap((name) => thing('unit', 'instance', name)),
+    ...named(mounts, /nixos-containers\/(p\d+)$/gm).flatMap((name) => thing('mount', 'instance', name)),
     ...named(machines, /^(p\d+)\s/gm).flatMap((name) => thing('machine', 'instance', name)),
   ];
 }

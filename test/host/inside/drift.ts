@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { test } from 'node:test';
 import { eventually, host, hostd, noAbort } from './a-host-runtime.ts';
+import { lookAtHost } from '../../simulation/host-stage.ts';
 import { anOperator, preview, shopAt, shows, startOperator, stopOperator } from './an-operator.ts';
 
 const shop = 'shop-1.preview.test';
@@ -48,6 +49,34 @@ test('preview build warms a closure; drift of every kind is named and mended; a 
     'what was warmed runs',
   );
   await eventually(async () => (await findings()).length === 0, 'all is as it should be');
+
+  await t.test('what the histories look for on a host is what a live preview has there', () => {
+    const { running, things } = lookAtHost();
+    assert.deepEqual([...running.keys()], [name]);
+    const classes = (of: string, its: string) => [
+      ...new Set(things.filter((each) => each.of === of && each.name === its).map(({ what }) => what)),
+    ];
+    assert.deepEqual(classes('preview', 'shop-1'), ['route file', 'host name']);
+    assert.deepEqual(
+      classes('instance', name).map((what) => what.replace(/^entry of /, '').replace(/ at .*/, '')),
+      [
+        '/var/lib/berth/instances',
+        '/etc/nixos-containers',
+        '/var/lib/nixos-containers',
+        '/var/lib/berth-disks',
+        '/nix/var/nix/profiles/per-container',
+        '/nix/var/nix/gcroots/per-container',
+        '/run/systemd/system',
+        '/sys/class/net',
+        'link in /nix/var/nix/gcroots/auto',
+        'unit',
+        'mount',
+        'machine',
+        'element of the rules',
+        'answer',
+      ],
+    );
+  });
 
   await t.test('the log of a stopped container', async () => {
     const lines: string[] = [];
