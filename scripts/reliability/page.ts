@@ -110,6 +110,8 @@ left then counts too.
     npm run simulate -- --schedules ${faulty.schedules} --faults all --json
     npm run simulate -- --world real --schedules ${real.schedules} --seed ${real.seed} --json
 
+The same histories on the stack of a NixOS host (\`npm run simulate -- --world host\`), where hostd is killed too: [what they leave](container-runtime-figures.md#what-histories-leave).
+
 \`npm test\` plays 2,000 simulated and 4 real histories with a fresh seed each time, and every history that once went wrong (\`test/scenarios\`).
 
 ## Deliberate bugs

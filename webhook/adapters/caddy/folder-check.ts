@@ -2,7 +2,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostLabel, Slug } from '../../core/names.ts';
-import { putLookup, removeLookup } from './lookups.ts';
+import { namesIn, putLookup, removeLookup } from './lookups.ts';
 import { ownFileOf, saveRouteFile, setAside } from './route-files.ts';
 import { lookupDirectory, lookupName, routeFileText, type RouteFile, type SiteSettings } from './site.ts';
 
@@ -32,7 +32,7 @@ async function routeFileDefects(settings: SiteSettings, files: readonly RouteFil
     const mend = () => saveRouteFile(settings, file);
     defects.push({ kind: 'changed', file: name, slug: file.slug, label: null, mend });
   }
-  for (const name of await readdir(directory)) {
+  for (const name of await namesIn(directory)) {
     if (!name.endsWith('.caddy') || own.has(name)) continue;
     const slug = name.slice(0, -'.caddy'.length) as Slug;
     defects.push({ kind: 'foreign', file: name, slug, label: null, mend: () => setAside(directory, name) });
@@ -45,7 +45,7 @@ async function lookupDefects(settings: SiteSettings, files: readonly RouteFile[]
   const wanted = new Map(
     files.flatMap((file) => file.hosts.map((host) => [host.label, { file, name: lookupName(file, host) }] as const)),
   );
-  const present = (await readdir(directory)).filter((label) => !label.startsWith('.')) as HostLabel[];
+  const present = (await namesIn(directory)).filter((label) => !label.startsWith('.')) as HostLabel[];
   const defects: FolderDefect[] = [];
   for (const label of new Set([...wanted.keys(), ...present])) {
     const found = await readdir(join(directory, label)).catch(() => null);

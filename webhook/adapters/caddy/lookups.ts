@@ -38,7 +38,8 @@ async function makeLookup(directory: string, label: HostLabel, name: string): Pr
   await rename(draft, join(directory, label));
 }
 
-async function namesIn(folder: string): Promise<string[]> {
+/** Nothing is in a folder that is not there. */
+export async function namesIn(folder: string): Promise<string[]> {
   return readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [];
     throw error;

@@ -6,6 +6,7 @@ import { appManifestSchema } from '../../core/app-manifest.ts';
 import { OperatorError } from '../../core/errors.ts';
 import { parseSlug, type HostLabel, type Slug } from '../../core/names.ts';
 import { basicAuthSchema } from '../../core/policy.ts';
+import { namesIn } from './lookups.ts';
 import { kindName, routeFileText, siteText, type Kind, type RouteFile, type SiteSettings } from './site.ts';
 
 export const siteFile = 'previews.site';
@@ -91,7 +92,7 @@ export async function setAside(directory: string, file: string): Promise<void> {
 
 /** Files that the host's configuration would import beside ours. */
 export async function foreignSites(directory: string): Promise<string[]> {
-  return (await readdir(directory)).filter((name) => name.endsWith('.site') && name !== siteFile);
+  return (await namesIn(directory)).filter((name) => name.endsWith('.site') && name !== siteFile);
 }
 
 /** The kinds of the site on disk; null when there is none, or not as we would write it today. */

@@ -133,10 +133,12 @@ class RoutesOfCaddy implements CaddyRoutes {
     const found = await folderDefects(this.#settings, [...before.values()]);
     const isStill = (slug: Slug) =>
       before.get(slug) === this.#files.get(slug) && !changing.has(slug) && !this.#changing.has(slug);
-    const lasting = found.filter(({ slug, label }) => {
+    const lasting = found.flatMap(({ slug, label, kind, file, mend }): RouteDefect[] => {
       const owner = slug ?? (label === null ? null : this.#slugOf(label));
       // A host name that nobody has may be the old one of whoever is changing.
-      return owner === null ? changing.size + this.#changing.size === 0 : isStill(owner);
+      if (owner === null) return changing.size + this.#changing.size === 0 ? [{ kind, file, mend }] : [];
+      const mendStill = async () => (isStill(owner) ? this.#change(owner, mend) : undefined);
+      return isStill(owner) ? [{ kind, file, mend: mendStill }] : [];
     });
     return [...lasting, ...(await this.#siteDefects())];
   }
