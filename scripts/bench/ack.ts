@@ -6,7 +6,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { startTestServer } from '../../test/support/test-server.ts';
-import { measureLoad, signedDeliveries, type LoadResult } from './ack/load.ts';
+import { measureAfterSilence, measureLoad, signedDeliveries, type LoadResult } from './ack/load.ts';
 import { median, printMeasured, type BenchRow } from './parts/report.ts';
 
 const ROUNDS = 3;
@@ -15,6 +15,8 @@ const SUBJECTS = ['durable', 'uncommitted', 'octokit-webhooks', 'durable without
 /** Until the functions that all requests pass through are compiled. */
 const WARM_UP_MS = 1_500;
 const FOR_MS = 2_000;
+const SILENCES = 7;
+const SILENCE_MS = 2_000;
 
 export async function run({ json }: { json: boolean }): Promise<void> {
   const given = process.env['DATABASE_URL'];
@@ -44,13 +46,14 @@ async function measure(databaseUrl: string): Promise<BenchRow[]> {
           const key = JSON.stringify([subject, connections]);
           measured.set(key, [...(measured.get(key) ?? []), result]);
         } finally {
-          child.kill('SIGKILL');
-          if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+          await endSubject(child);
         }
       }
     }
   }
-  return Array.from(measured, ([key, results]) => {
+  const silent: BenchRow[] = [];
+  for (const subject of SUBJECTS) silent.push(await rowAfterSilence(subject, databaseUrl, requests));
+  const busy = Array.from(measured, ([key, results]) => {
     const [subject, connections] = JSON.parse(key) as [string, number];
     const middle = (figure: keyof LoadResult) => median(results.map((result) => result[figure]));
     return {
@@ -61,6 +64,32 @@ async function measure(databaseUrl: string): Promise<BenchRow[]> {
       p99Ms: middle('p99Ms'),
     };
   });
+  return [...busy, ...silent];
+}
+
+/** Warm, then nothing for a while: what the next delivery takes, several times over. `p99Ms` is the longest of them. */
+async function rowAfterSilence(subject: string, databaseUrl: string, requests: Requests): Promise<BenchRow> {
+  const { port, child } = await startSubject(subject, databaseUrl);
+  try {
+    await measureLoad(port, requests, { connections: 1, warmUpMs: 0, forMs: WARM_UP_MS });
+    const times = await measureAfterSilence(port, requests, { silences: SILENCES, silenceMs: SILENCE_MS });
+    return {
+      subject: `${subject}, after ${SILENCE_MS / 1_000} s of silence`,
+      connections: 1,
+      requestsPerSecond: null,
+      p50Ms: Number(median(times).toFixed(3)),
+      p99Ms: Number(Math.max(...times).toFixed(3)),
+    };
+  } finally {
+    await endSubject(child);
+  }
+}
+
+type Requests = ReturnType<typeof signedDeliveries>;
+
+async function endSubject(child: ChildProcess): Promise<void> {
+  child.kill('SIGKILL');
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
 }
 
 async function startSubject(subject: string, databaseUrl: string): Promise<{ port: number; child: ChildProcess }> {

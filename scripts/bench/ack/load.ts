@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { connect, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 
 export const BENCH_SECRET = 'the-secret-of-the-benchmark-0123456789';
 
@@ -78,6 +79,25 @@ export async function measureLoad(
     p50Ms: quantile(0.5),
     p99Ms: quantile(0.99),
   };
+}
+
+/** What one request after each of some silences takes, in milliseconds, each on a connection of its own. Throws when an answer is not 202. */
+export async function measureAfterSilence(
+  port: number,
+  requests: readonly Request[],
+  options: { silences: number; silenceMs: number },
+): Promise<number[]> {
+  const times: number[] = [];
+  for (let nth = 0; nth < options.silences; nth += 1) {
+    await delay(options.silenceMs);
+    // The first request of a connection, and the only one.
+    const record = (startedAt: number, endedAt: number) => {
+      times.push(endedAt - startedAt);
+      return false;
+    };
+    await keepSending(port, { requests, at: nth, record });
+  }
+  return times;
 }
 
 interface Sender {
