@@ -40,7 +40,7 @@ export interface SupervisorOptions {
  * One that was given away is followed by another when the preview that it was for has had time to start: until then they would compete for the
  * processor.
  */
-const FOLLOW_AFTER_MS = 1_000;
+const FOLLOW_AFTER_MS = 500;
 
 /** `options.errors` is made when it is not there, and begun anew by a start that finds it large. */
 export function supervisorStarter(options: SupervisorOptions): SupervisorStarter {
