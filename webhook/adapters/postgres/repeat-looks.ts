@@ -1,7 +1,7 @@
 /**
  * Of two looks for a job at the same moment one may find nothing although there is a job: graphile-worker locks all idle queues while it looks (0.18,
- * dist/sql/getJobs.js, "strategy 2"). And the look that follows a job may come before the queue of that job is free again. Who looked in vain would
- * look again at the next poll only. Hence a look that had a reason is repeated a few milliseconds later.
+ * dist/sql/getJobs.js, "strategy 2"). Who was told of a job and looked in vain would look again at the next poll only. Hence that look is repeated a few
+ * milliseconds later. Not the look after a job: where many jobs wait, workers that get in each other's way would take them out of order.
  */
 import type { Worker, WorkerEvents } from 'graphile-worker';
 
@@ -12,14 +12,15 @@ const REPEAT_AFTER_MS = [5, 20] as const;
 const TIMER_TOLERANCE_MS = 2;
 
 interface Waiting {
-  /** When the worker looks by itself; never while it works. */
+  /** From when on the worker looks by itself, and not because it was told of a job. */
   pollAt: number;
   repeats: number;
   isRepeat: boolean;
+  isReleased: boolean;
   timer?: NodeJS.Timeout;
 }
 
-/** Repeats the looks of all workers of these events, but those that are only polls. `now` is for tests. */
+/** Repeats the looks of all workers of these events that were told of a job. `now` is for tests. */
 export function repeatLooks(
   events: Pick<WorkerEvents, 'on'>,
   pollIntervalMs: number,
@@ -27,7 +28,7 @@ export function repeatLooks(
 ): void {
   const all = new WeakMap<Worker, Waiting>();
   const of = (worker: Worker): Waiting => {
-    const known = all.get(worker) ?? { pollAt: Infinity, repeats: 0, isRepeat: false };
+    const known = all.get(worker) ?? { pollAt: 0, repeats: 0, isRepeat: false, isReleased: false };
     all.set(worker, known);
     return known;
   };
@@ -40,7 +41,7 @@ export function repeatLooks(
     const waiting = of(worker);
     waiting.pollAt = now() + pollIntervalMs;
     const pauseMs = REPEAT_AFTER_MS[waiting.repeats];
-    if (pauseMs === undefined) return;
+    if (pauseMs === undefined || waiting.isReleased) return;
     waiting.repeats += 1;
     clearTimeout(waiting.timer);
     waiting.timer = setTimeout(() => {
@@ -50,12 +51,12 @@ export function repeatLooks(
     }, pauseMs).unref();
   });
   events.on('job:complete', ({ worker }) => {
-    of(worker).pollAt = Infinity;
+    of(worker).pollAt = 0;
   });
-  // A worker that was let go must not be asked for anything.
+  // A worker that was let go must not be asked for anything; it may still begin its first look.
   events.on('worker:release', ({ worker }) => {
     const waiting = of(worker);
-    waiting.repeats = REPEAT_AFTER_MS.length;
+    waiting.isReleased = true;
     clearTimeout(waiting.timer);
   });
 }
