@@ -33,6 +33,9 @@ function loopDevices(): string[] {
     .map((line) => line.replace(/^\d+ +/, ''));
 }
 
+/** The host's own address on its link to the machine: the kernel adds it a second after the host is up, when nobody else turns out to have it. */
+const OWN_LINK_LOCAL = /^local fe80:\S+ dev host0 /;
+
 /**
  * The host as it is now. Left out, because they are not a preview's: PostgreSQL's processes (the operator's pool opens and closes connections; those of
  * tenants are a class of their own), the copies of repositories, node's compile cache, and what a journal holds.
@@ -46,7 +49,7 @@ export function inventory(): Inventory {
     loopDevices: loopDevices(),
     namespaces: linesOf('lsns', '--noheadings', '--output', 'TYPE').concat(linesOf('ip', 'netns', 'list')),
     links: readdirSync('/sys/class/net').toSorted(),
-    routesOfTheKernel: linesOf('ip', 'route', 'show', 'table', 'all'),
+    routesOfTheKernel: linesOf('ip', 'route', 'show', 'table', 'all').filter((line) => !OWN_LINK_LOCAL.test(line)),
     nft: linesOf('nft', '--stateless', 'list', 'ruleset'),
     cgroups: linesOf('find', '/sys/fs/cgroup', '-type', 'd'),
     units: linesOf('systemctl', 'list-units', '--all', '--plain', '--no-legend', '--output=json').flatMap((json) =>
