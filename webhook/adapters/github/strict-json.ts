@@ -1,11 +1,10 @@
 /**
  * JSON of a sender, read more strictly than JSON.parse does: what two readers could understand differently is refused, not repaired.
  */
+import { isUtf8 } from 'node:buffer';
 
 /** GitHub's payloads nest 8 deep; a stack overflow needs thousands. */
 const DEPTH_MAX = 64;
-
-const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** The reason is for the sender: it names no value of the text. */
 export class JsonRefused extends Error {
@@ -35,11 +34,8 @@ export function parseStrictJsonText(text: string): unknown {
 }
 
 export function decodeUtf8(bytes: Buffer): string {
-  try {
-    return UTF8.decode(bytes);
-  } catch {
-    throw new JsonRefused('The body is not UTF-8.');
-  }
+  if (!isUtf8(bytes)) throw new JsonRefused('The body is not UTF-8.');
+  return bytes.toString();
 }
 
 /**
