@@ -3,7 +3,7 @@ import { glob, readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { closeEverywhere } from './close-wins.ts';
 import { tryAllOrders } from './delivery-order.ts';
-import { FAULT_KINDS } from './faults.ts';
+import { CRASH_POINTS_TOTAL, FAULT_KINDS } from './faults.ts';
 import type { History } from './history.ts';
 import { loseAllDeliveries } from './lost-deliveries.ts';
 import { runSchedules } from './run-schedules.ts';
@@ -14,16 +14,19 @@ const freshSeed = () => Math.floor(Math.random() * 2 ** 31);
 test('R2, R3: 2,000 random histories with every kind of fault end in the world that GitHub describes', async (t) => {
   const seed = freshSeed();
   t.diagnostic(`seed ${seed}`);
-  const result = await runSchedules({ schedules: 2_000, seed, faults: FAULT_KINDS });
-  t.diagnostic(
-    `${result.perSecond} schedules a second, crash points ${result.crashPoints.covered} of ${result.crashPoints.total}`,
-  );
-  assert.deepEqual(
-    result.failures.map((failure) => failure.story.join('\n')),
-    [],
-  );
-  assert.equal(result.divergences, 0);
-  assert.deepEqual(result.crashPoints.covered, result.crashPoints.total, 'every crash point was hit');
+  const results = [await runSchedules({ schedules: 2_000, seed, faults: FAULT_KINDS })];
+  // Of 99 crash points a dozen are hit some five times in as many histories, and so once in a while one is not: then more are played.
+  if (results[0]?.crashPoints.covered !== CRASH_POINTS_TOTAL)
+    results.push(await runSchedules({ schedules: 8_000, seed: seed + 2_000, faults: FAULT_KINDS }));
+  for (const { schedules, divergences, perSecond, crashPoints, failures } of results) {
+    t.diagnostic(`${schedules}: ${perSecond} a second, crash points ${crashPoints.covered} of ${crashPoints.total}`);
+    assert.deepEqual(
+      failures.map((failure) => failure.story.join('\n')),
+      [],
+    );
+    assert.equal(divergences, 0);
+  }
+  assert.equal(results.at(-1)?.crashPoints.covered, CRASH_POINTS_TOTAL, 'every crash point was hit');
 });
 
 test('R2: 500 random histories without any fault', async (t) => {
