@@ -69,9 +69,16 @@ function isLost(instance: InstanceRecord, world: ObservedWorld): boolean {
   return instance.discardedAt !== null || (instance.sourcePlacedAt !== null && !world.instances.has(instance.name));
 }
 
-/** The instance of the wanted commit that work goes on with, if there is one that has not failed. */
+/** The instance of the wanted commit that work goes on with, if there is one that has neither failed nor begun to be removed. */
 export function targetInstance(record: PreviewRecord, revision: Revision): InstanceRecord | null {
-  return record.instances.findLast((each) => each.revision.sha === revision.sha && each.failedAt === null) ?? null;
+  const isOfUse = (each: InstanceRecord) => each.failedAt === null && each.discardedAt === null;
+  return record.instances.findLast((each) => each.revision.sha === revision.sha && isOfUse(each)) ?? null;
+}
+
+/** The target as far as it is still there: what somebody removed by hand is replaced like any other lost instance. */
+function targetIn(world: ObservedWorld, record: PreviewRecord, revision: Revision): InstanceRecord | null {
+  const target = targetInstance(record, revision);
+  return target === null || isLost(target, world) ? null : target;
 }
 
 /** The steps from `world` to `desired`, in order, and nothing that is already as wanted. */
@@ -128,8 +135,7 @@ function absenceText(reason: Extract<Desired, { kind: 'absent' }>['reason']): st
 /** The steps to the wanted commit, without those whose result is already there. */
 function bringUp(revision: Revision, record: PreviewRecord, world: ObservedWorld): (Step | null)[][] {
   const short = shortSha(revision.sha);
-  const latest = targetInstance(record, revision);
-  const target = latest === null || isLost(latest, world) ? null : latest;
+  const target = targetIn(world, record, revision);
   const isStuck = isFailureCurrent(record, revision.sha) && record.failure?.retry !== 'later';
   if (isStuck) return keepAlive(record, world);
 
@@ -215,7 +221,7 @@ function letGo(lost: InstanceRecord): Step[][] {
 /** Instances that nobody needs any more. The one replaced last is stopped and kept, the ones before it go. */
 function tidy(revision: Revision, record: PreviewRecord, world: ObservedWorld): (Step | null)[][] {
   const kept = rollbackInstance(record);
-  const target = targetInstance(record, revision);
+  const target = targetIn(world, record, revision);
   const others = record.instances.filter((each) => each.name !== target?.name && each.name !== record.answering);
   return [
     others.map((each): Step | null => {

@@ -178,6 +178,16 @@ test('an instance whose removal has begun is never used again', () => {
   assert.ok(steps.includes('create-instance'));
 });
 
+test('what is left of an instance of the wanted commit goes, also when the one that replaced it has failed', () => {
+  const halfRemoved = aLiveInstance(1, A, { routedAt: null, discardedAt: ago(5_000) });
+  const failed = anInstance(2, A, { manifest: aManifest(), sourcePlacedAt: ago(2_000), failedAt: ago(100) });
+  const record = aPreview({
+    instances: [halfRemoved, failed],
+    failure: aFailure({ code: 'UNHEALTHY', sha: A.sha, retry: 'on-new-input' }),
+  });
+  assert.deepEqual(stepsOf(present(), record), [['discard p1']]);
+});
+
 test('closed: route, instances, database, record, in this order', () => {
   const record = aPreview({
     instances: [aLiveInstance(1, A), aLiveInstance(2, B)],
