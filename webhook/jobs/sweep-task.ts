@@ -8,7 +8,8 @@ export function sweepTask(op: Operator, intervalMs: number): (signal: AbortSigna
     try {
       await sweep(op, memory, signal);
     } finally {
-      if (!signal.aborted) await op.jobs.enqueueSweep(new Date(op.clock.now().getTime() + intervalMs));
+      // Also while we are stopping: an operator that goes on has no other reason to sweep.
+      await op.jobs.enqueueSweep(new Date(op.clock.now().getTime() + intervalMs));
     }
   };
 }
