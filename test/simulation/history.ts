@@ -57,8 +57,11 @@ const APPS: readonly AppKind[] = [
   'unhealthy',
 ];
 
-/** Events fall into this span of virtual time; pauses are short, so that they meet work in progress. */
-const SPAN_MS = 40_000;
+/**
+ * Events fall into one of these spans of virtual time. A bring-up takes a second or two: in the longest, most events find the work on the one before
+ * done; in the shortest, nearly all meet it in progress.
+ */
+const SPANS_MS = [2_500, 10_000, 40_000] as const;
 
 /** A history from a seed: two to four pull requests, six to twenty events, each of which is possible when it happens. */
 export function randomHistory(seed: number, faults: readonly FaultKind[]): History {
@@ -69,7 +72,8 @@ export function randomHistory(seed: number, faults: readonly FaultKind[]): Histo
     number: index < 2 ? 7 : random.integer(1, 99),
   }));
   const distinct = [...new Map(pulls.map((pull) => [`${pull.repository}/${pull.number}`, pull])).values()];
-  const times = Array.from({ length: random.integer(6, 20) }, () => random.integer(0, SPAN_MS)).sort((a, b) => a - b);
+  const spanMs = random.pick(SPANS_MS);
+  const times = Array.from({ length: random.integer(6, 20) }, () => random.integer(0, spanMs)).sort((a, b) => a - b);
   const open = new Map<PullAt, 'open' | 'closed'>();
   const around = elsewhereKinds(sweeps, faults);
   const events = times.map((atMs) => eventAt(random, atMs, random.pick(distinct), { open, around }));
