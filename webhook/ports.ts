@@ -28,7 +28,8 @@ import type { CommandInside, CommandStreams } from './core/host-verbs.ts';
 import type { DatabaseSeed } from './core/database-seed.ts';
 import type { PreviewMeta } from './core/preview-config.ts';
 import type { PreviewRoute, RouteDefect } from './core/preview-route.ts';
-import type { Report, ReportRecord } from './core/report.ts';
+import type { ReportRecord } from './core/report-record.ts';
+import type { Report } from './core/report.ts';
 import type { SlotAddresses } from './core/slots.ts';
 
 export interface Clock {
@@ -76,7 +77,8 @@ export interface Reports {
   /**
    * Makes comment and commit status say this. Creates at most one comment per pull request, also when an earlier try was cut off
    * before its id was stored, and none unless the report says `mayCreate`. What was written last is believed to be there still, unless a
-   * look is due (`isLookDue`). Returns what is to be stored. Throws the GITHUB_* errors.
+   * look is due (`isLookDue`). Returns what is to be stored; without a `commentHash` where our comment is gone: once that is stored, it is
+   * called again to make another. Throws the GITHUB_* errors.
    */
   ensure(before: ReportRecord, report: Report, signal: AbortSignal): Promise<ReportRecord>;
 }

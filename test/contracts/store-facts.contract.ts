@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { extraHostLabel, hostLabelOf } from '../../webhook/core/names.ts';
 import type { Failure, Wanted } from '../../webhook/core/preview.ts';
 import type { RepositoryName } from '../../webhook/core/pull-request.ts';
+import { nothingTold } from '../../webhook/core/report-record.ts';
 import { FIRST, pullKey, REPOSITORY, requested, SECOND, slug, SMALL, type WithStore } from './store-under-test.ts';
 
 const FAILURE: Failure = {
@@ -131,24 +132,14 @@ export function reports(withStore: WithStore): void {
     withStore(async ({ store }) => {
       const key = pullKey(1);
       assert.equal(await store.loadReport(key), null);
-      const empty = {
-        key,
-        repository: REPOSITORY,
-        commentId: null,
-        commentHash: null,
-        status: null,
-        lookAskedAt: null,
-        lookedAt: null,
-      };
-      await store.saveReport(empty);
-      assert.deepEqual(await store.loadReport(key), empty);
+      const begun = { ...nothingTold(key, REPOSITORY), creatingSince: new Date(1_700_000_000_123) };
+      await store.saveReport(begun);
+      assert.deepEqual(await store.loadReport(key), begun);
       const told = {
-        ...empty,
+        ...nothingTold(key, REPOSITORY),
         commentId: 2 ** 40,
         commentHash: 'c',
         status: { sha: FIRST.sha, hash: 's' },
-        lookAskedAt: null,
-        lookedAt: null,
       };
       await using lock = await requested(store, key);
       await store.saveReport(told);
@@ -165,8 +156,7 @@ export function reports(withStore: WithStore): void {
       for (const [index, key] of keys.entries()) {
         // The third has no comment, the fourth no preview.
         const commentId = index === 2 ? null : index + 1;
-        const told = { commentId, commentHash: 'c', status: null, lookAskedAt: null, lookedAt: null };
-        await store.saveReport({ key, repository: REPOSITORY, ...told });
+        await store.saveReport({ ...nothingTold(key, REPOSITORY), commentId, commentHash: 'c' });
         if (index < 3) await store.request(key, REPOSITORY);
       }
       await store.askForCommentLooks(1);
@@ -183,8 +173,7 @@ export function reports(withStore: WithStore): void {
     withStore(async ({ store }) => {
       const key = pullKey(1);
       await store.request(key, REPOSITORY);
-      const told = { commentId: 1, commentHash: 'c', status: null, lookAskedAt: null, lookedAt: null };
-      await store.saveReport({ key, repository: REPOSITORY, ...told });
+      await store.saveReport({ ...nothingTold(key, REPOSITORY), commentId: 1, commentHash: 'c' });
       await store.askForCommentLooks(1);
       const before = await store.loadReport(key);
       assert.ok(before?.lookAskedAt instanceof Date);

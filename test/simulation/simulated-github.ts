@@ -1,5 +1,9 @@
 /** GitHub as a state machine: its state is the truth, deliveries are derived from it, and it may answer late, wrongly or with old news. */
+import type { ListedComment } from '../../webhook/core/report-record.ts';
 import type { ObservedSubject, PreviewKey, RepositoryName, Sha } from '../../webhook/core/pull-request.ts';
+
+/** The account that the operators comment with. */
+export const OUR_LOGIN = 'berth-bot';
 
 /** What the app at a commit is like. */
 export type AppKind =
@@ -10,6 +14,8 @@ export type AppKind =
   | 'no-manifest'
   | 'setup-fails'
   | 'unhealthy';
+
+export type SimulatedComment = { -readonly [Fact in keyof ListedComment]: ListedComment[Fact] };
 
 export interface SimulatedPull {
   readonly number: number;
@@ -23,7 +29,7 @@ export interface SimulatedPull {
   draft: boolean;
   /** Whether there ever was a reason for its preview not to exist. */
   wasAbsent: boolean;
-  readonly comments: { readonly id: number; body: string }[];
+  readonly comments: SimulatedComment[];
   /** The latest commit status per commit. */
   readonly statuses: Map<string, string>;
 }
@@ -88,11 +94,20 @@ export class SimulatedGitHub {
     return old?.observed ?? observedOf(repository, pull);
   }
 
-  createComment(repository: SimulatedRepository, number: number, body: string): number {
+  /** A comment by the account that the operators comment with. */
+  createComment(pull: SimulatedPull, body: string, at: Date): number {
     const id = this.#nextCommentId;
     this.#nextCommentId += 1;
-    repository.pulls.get(number)?.comments.push({ id, body });
+    pull.comments.push({ id, author: OUR_LOGIN, body, createdAt: at, updatedAt: at });
     return id;
+  }
+
+  /** Also somebody else's doing. Nobody opens a comment, changes it and saves it within the second in which it was made. */
+  editComment(pull: SimulatedPull, id: number, body: string, at: Date): void {
+    const comment = pull.comments.find((each) => each.id === id);
+    if (comment === undefined) return;
+    const earliest = comment.createdAt.getTime() + 1_000;
+    Object.assign(comment, { body, updatedAt: new Date(Math.max(at.getTime(), earliest)) });
   }
 }
 

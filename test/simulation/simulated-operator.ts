@@ -2,10 +2,18 @@
 import { OperatorError } from '../../webhook/core/errors.ts';
 import type { Policy } from '../../webhook/core/policy.ts';
 import { ownerOf } from '../../webhook/core/pull-request.ts';
-import { commentHashOf, isLookDue, statusHashOf } from '../../webhook/core/report.ts';
+import {
+  commentHashOf,
+  isLookDue,
+  leftOverComment,
+  statusHashOf,
+  type ReportRecord,
+} from '../../webhook/core/report-record.ts';
+import type { Report } from '../../webhook/core/report.ts';
 import type { Log, Operator, PullRequests, Reports } from '../../webhook/ports.ts';
 import type { SimulatedProcess } from './faults.ts';
 import type { Shared } from './shared-world.ts';
+import { OUR_LOGIN, type SimulatedGitHub, type SimulatedPull } from './simulated-github.ts';
 import { simulatedDatabases, simulatedRoutes } from './simulated-routes.ts';
 import { simulatedHealth, simulatedRuntime, simulatedSources } from './simulated-runtime.ts';
 import { simulatedJobs, simulatedStore } from './simulated-store.ts';
@@ -73,39 +81,48 @@ function pullRequests({ github, faults, random, clock }: Shared, process: Simula
   };
 }
 
-function reports({ github, faults }: Shared, process: SimulatedProcess): Reports {
+function reports({ github, faults, clock }: Shared, process: SimulatedProcess): Reports {
   return {
-    ensure: (before, report) => {
-      let commentId = before.commentId;
-      return faults.effect(process, 'reports.ensure', () => {
+    ensure: (before, report) =>
+      faults.effect(process, 'reports.ensure', () => {
         const repository = github.repositories.get(before.key.repositoryId);
-        if (repository === undefined || before.key.subject.kind !== 'pull')
-          throw new OperatorError('GITHUB_UNREACHABLE', 'No such pull request.');
-        const { number } = before.key.subject;
-        const pull = repository.pulls.get(number);
+        const number = before.key.subject.kind === 'pull' ? before.key.subject.number : 0;
+        const pull = repository?.pulls.get(number);
         if (pull === undefined) throw new OperatorError('GITHUB_UNREACHABLE', 'No such pull request.');
-        // As the real adapter: by id, or else a comment of ours that a cut-off try left behind.
-        const known = pull.comments.find((comment) => comment.id === commentId) ?? pull.comments[0];
-        const isSaid = commentId !== null && before.commentHash === commentHashOf(report);
-        const isBelieved = isSaid && !isLookDue(before, report);
-        if (known === undefined && !report.mayCreate) return before;
-        if (known === undefined && !isBelieved) commentId = github.createComment(repository, number, report.comment);
-        if (known !== undefined && !isBelieved) {
-          known.body = report.comment;
-          commentId = known.id;
-        }
-        const status =
-          report.status === null ? before.status : { sha: report.status.sha, hash: statusHashOf(report.status) };
-        const isStatusBelieved = before.status?.sha === status?.sha && before.status?.hash === status?.hash;
-        if (report.status !== null && !isStatusBelieved) pull.statuses.set(report.status.sha, report.status.state);
-        return {
-          ...before,
-          commentId,
-          commentHash: commentHashOf(report),
-          status,
-          lookedAt: before.lookAskedAt,
-        };
-      });
-    },
+        const comment = ensureComment(github, pull, { before, report, now: clock.now() });
+        return { ...before, ...comment, status: ensureStatus(pull, before, report), lookedAt: before.lookAskedAt };
+      }),
   };
+}
+
+const MARKER = '<!-- berth:simulated -->';
+const SIGNS = { login: OUR_LOGIN, marker: MARKER, anyMarker: MARKER };
+
+/** As the real adapter: by id, or else what a cut-off try left behind. */
+function ensureComment(
+  github: SimulatedGitHub,
+  pull: SimulatedPull,
+  { before, report, now }: { before: ReportRecord; report: Report; now: Date },
+): Pick<ReportRecord, 'commentId' | 'creatingSince' | 'commentHash'> {
+  const { commentId } = before;
+  const hash = commentHashOf(report);
+  const body = `${report.comment}\n\n${MARKER}`;
+  const said = (id: number | null) => ({ commentId: id, creatingSince: null, commentHash: hash });
+  if (commentId !== null && before.commentHash === hash && !isLookDue(before, report)) return said(commentId);
+  const known =
+    commentId === null
+      ? leftOverComment(pull.comments, SIGNS, before.creatingSince)
+      : pull.comments.find((comment) => comment.id === commentId);
+  if (known === undefined) return { commentId: null, creatingSince: null, commentHash: null };
+  if (known === null) return said(report.mayCreate ? github.createComment(pull, body, now) : null);
+  github.editComment(pull, known.id, body, now);
+  return said(known.id);
+}
+
+function ensureStatus(pull: SimulatedPull, before: ReportRecord, report: Report): ReportRecord['status'] {
+  if (report.status === null) return before.status;
+  const { sha, state } = report.status;
+  const hash = statusHashOf(report.status);
+  if (before.status?.sha !== sha || before.status.hash !== hash) pull.statuses.set(sha, state);
+  return { sha, hash };
 }

@@ -13,7 +13,7 @@ import {
   type RepositoryName,
   type Revision,
 } from '../../webhook/core/pull-request.ts';
-import type { ReportRecord } from '../../webhook/core/report.ts';
+import type { ReportRecord } from '../../webhook/core/report-record.ts';
 import { nextSlot, type AddressPool } from '../../webhook/core/slots.ts';
 import type { Acceptance, PreviewLock } from '../../webhook/ports.ts';
 

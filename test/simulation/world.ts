@@ -234,7 +234,8 @@ export class World implements Shared {
     const comment = pull?.comments[0];
     const isOfAPreview = this.state.previews.has(keyText({ repositoryId, subject: { kind: 'pull', number } }));
     if (pull === undefined || comment === undefined || !isOfAPreview) return;
-    if (event.kind === 'comment-edited') comment.body = 'Somebody wrote something else here.';
+    const text = 'Somebody wrote something else here.';
+    if (event.kind === 'comment-edited') this.github.editComment(pull, comment.id, text, this.clock.now());
     else pull.comments.length = 0;
   }
 

@@ -155,6 +155,9 @@ export const SWEEP_INTERVAL_MS = 2 * 60_000;
  */
 export const COMMENT_LOOKS_PER_SWEEP = 50;
 
+/** How far GitHub's clock and ours may be apart: both are kept by NTP, GitHub tells whole seconds, and a virtual machine may wake up late. */
+export const CLOCKS_APART_MS = 10_000;
+
 /** A comment of ours that somebody edits again and again is put right at once no more often than this; in between the sweep does it. */
 export const COMMENT_REPAIR_PAUSE_MS = 60_000;
 

@@ -1,8 +1,7 @@
 /** What the pull request is told: one comment and one commit status, rendered from the facts. Pure; delivery is jobs/report-task. */
-import { createHash } from 'node:crypto';
 import { ERROR_CODES } from './errors.ts';
 import { phaseOf, type Phase, type PreviewRecord, type RefusalReason, type StepName } from './preview.ts';
-import { shortSha, type PreviewKey, type RepositoryName, type Sha } from './pull-request.ts';
+import { shortSha, type Sha } from './pull-request.ts';
 
 export interface Report {
   /** GitHub-flavoured Markdown, without the marker that the adapter adds. */
@@ -18,58 +17,6 @@ export interface Report {
     readonly description: string;
     readonly url: string | null;
   } | null;
-}
-
-/** What was last told to a pull request, and where. */
-export interface ReportRecord {
-  readonly key: PreviewKey;
-  readonly repository: RepositoryName;
-  /** Our comment; found by this id, never by its text. */
-  readonly commentId: number | null;
-  /** Hash of what the comment says; unequal means that it has to be edited. */
-  readonly commentHash: string | null;
-  readonly status: { readonly sha: Sha; readonly hash: string } | null;
-  /** When a look at the comment itself was last asked for: somebody may have edited or deleted it. */
-  readonly lookAskedAt: Date | null;
-  /** The request that the last look answered. */
-  readonly lookedAt: Date | null;
-}
-
-/** What `ReportRecord.commentHash` is once the comment says this. */
-export function commentHashOf(report: Report): string {
-  return hashOf(report.comment);
-}
-
-/** What `ReportRecord.status.hash` is once the commit has this status. */
-export function statusHashOf({ state, description, url }: NonNullable<Report['status']>): string {
-  return hashOf(JSON.stringify([state, description, url]));
-}
-
-function hashOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, 32);
-}
-
-/**
- * Whether the comment itself must be read before it is believed to say what was written last: a look was asked for since the last one, or
- * nobody will ask for one any more.
- */
-export function isLookDue({ lookAskedAt, lookedAt }: ReportRecord, report: Report): boolean {
-  return report.isLastWord || (lookAskedAt !== null && (lookedAt === null || lookedAt < lookAskedAt));
-}
-
-/**
- * What can be said to be told while `report` is being told: what is about to be replaced is not known any more, for the try may be cut off
- * before or after GitHub took it.
- */
-export function whileTelling(before: ReportRecord, report: Report): ReportRecord {
-  const { status } = report;
-  const isStatusKept =
-    status === null || (before.status?.sha === status.sha && before.status.hash === statusHashOf(status));
-  return {
-    ...before,
-    commentHash: before.commentHash === commentHashOf(report) ? before.commentHash : null,
-    status: isStatusKept ? before.status : null,
-  };
 }
 
 /** The report of a preview that is no more. */

@@ -1,7 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import { hostLabelOf } from '../core/names.ts';
 import { answeringInstance, type PreviewRecord } from '../core/preview.ts';
 import type { PreviewKey } from '../core/pull-request.ts';
-import { GONE_REPORT, reportFrom, whileTelling } from '../core/report.ts';
+import { nothingTold, whileTelling, type ReportRecord } from '../core/report-record.ts';
+import { GONE_REPORT, reportFrom, type Report } from '../core/report.ts';
 import type { Operator } from '../ports.ts';
 import { hostLabelsOf } from '../reconcile/bring-up.ts';
 
@@ -10,7 +12,7 @@ import { hostLabelsOf } from '../reconcile/bring-up.ts';
  * away holds no preview up. Throws the GITHUB_* errors; the queue then tries again.
  */
 export async function reportTask(
-  op: Pick<Operator, 'store' | 'reports' | 'routes'>,
+  op: Pick<Operator, 'store' | 'reports' | 'routes' | 'clock'>,
   key: PreviewKey,
   signal: AbortSignal,
 ): Promise<void> {
@@ -21,16 +23,26 @@ export async function reportTask(
   if (record === null && told === null) return;
   const repository = record?.repository ?? told?.repository;
   if (repository === undefined) return;
-  const known = {
-    ...(told ?? { key, commentId: null, commentHash: null, status: null, lookAskedAt: null, lookedAt: null }),
-    repository,
-  };
   const report = record === null ? GONE_REPORT : reportFrom(record, urlsOf(op, record));
   if (told === null && !report.mayCreate) return;
-  // What may be said is written down first: a try that is cut off must neither be forgotten nor be taken for one that said nothing.
-  const before = whileTelling(known, report);
-  if (before.commentHash !== told?.commentHash || before.status !== told.status) await op.store.saveReport(before);
-  await op.store.saveReport(await op.reports.ensure(before, report, signal));
+  const known = { ...(told ?? nothingTold(key, repository)), repository };
+  const after = await tell(op, known, report, signal);
+  // Somebody deleted our comment. Only now that this is on record another one may be made: a try that is cut off can be found.
+  if (after.commentHash === null) await tell(op, after, report, signal);
+}
+
+/** What may be said is written down first: a try that is cut off must neither be forgotten nor be taken for one that said nothing. */
+async function tell(
+  op: Pick<Operator, 'store' | 'reports' | 'clock'>,
+  known: ReportRecord,
+  report: Report,
+  signal: AbortSignal,
+): Promise<ReportRecord> {
+  const before = whileTelling(known, report, op.clock.now());
+  if (!isDeepStrictEqual(before, known)) await op.store.saveReport(before);
+  const after = await op.reports.ensure(before, report, signal);
+  await op.store.saveReport(after);
+  return after;
 }
 
 /** The URLs of a preview, the main one first. */

@@ -163,10 +163,14 @@ export class FakePullRequest {
     return this.#world.addComment(this, this.#world.user(login), body).id;
   }
 
-  /** Somebody with the right to do so edits a comment, whoever wrote it. */
+  /**
+   * Somebody with the right to do so edits a comment, whoever wrote it. Times are told in whole seconds, and no person opens a comment, changes it and
+   * saves it within the second in which it was made.
+   */
   async editComment(login: string, id: number, body: string): Promise<void> {
     const comment = this.#commentOf(id);
-    Object.assign(comment, { body, updatedAt: this.#world.now() });
+    const earliest = comment.createdAt.getTime() + 1_000;
+    Object.assign(comment, { body, updatedAt: new Date(Math.max(this.#world.now().getTime(), earliest)) });
     await this.#world.announceComment(comment, 'edited', this.#world.user(login));
   }
 

@@ -1,13 +1,21 @@
 /**
  * One comment per pull request, edited in place, and one commit status. The comment is found by the id that we stored. Only before the first one is
- * created do we look through the comments, for one that an earlier try left before its id could be stored: ours by author and by a
- * marker that nobody else can make. What others made of it is seen when a look is asked for, and put right once per look.
+ * created do we look through the comments, for one that an earlier try left before its id could be stored (core/report-record.ts says which is
+ * ours). What others made of it is seen when a look is asked for, and put right once per look.
  */
 import { createHmac } from 'node:crypto';
 import { z } from 'zod';
 import { OperatorError } from '../../core/errors.ts';
 import { keyText, type PreviewKey } from '../../core/pull-request.ts';
-import { commentHashOf, isLookDue, statusHashOf, type Report, type ReportRecord } from '../../core/report.ts';
+import {
+  commentHashOf,
+  isLookDue,
+  leftOverComment,
+  statusHashOf,
+  type ListedComment,
+  type ReportRecord,
+} from '../../core/report-record.ts';
+import type { Report } from '../../core/report.ts';
 import type { Log, Reports } from '../../ports.ts';
 import type { GitHubClient } from './github-client.ts';
 import { orNullWhenMissing, refusalStatusOf } from './github-errors.ts';
@@ -25,15 +33,30 @@ const STATUS_CONTEXT = 'berth/preview';
 /** GitHub refuses comments of more than 65,536 characters; the marker needs some. */
 const COMMENT_LENGTH_MAX = 65_000;
 
+const MARKER_START = '<!-- berth:';
+
 const PAGE_SIZE = 100;
 /** 3,000 comments. Ours is among the first of a pull request, as a rule. */
 const PAGES_MAX = 30;
 
-const commentAnswer = z.object({
-  id: z.int().positive(),
-  body: z.string().optional(),
-  user: z.object({ login: z.string() }).nullable(),
-});
+const commentAnswer = z.object({ body: z.string().optional() });
+const listedAnswer = z
+  .object({
+    id: z.int().positive(),
+    body: z.string().optional(),
+    user: z.object({ login: z.string() }).nullable(),
+    created_at: z.iso.datetime(),
+    updated_at: z.iso.datetime(),
+  })
+  .transform(
+    ({ id, body, user, created_at, updated_at }): ListedComment => ({
+      id,
+      author: user?.login ?? null,
+      body: body ?? '',
+      createdAt: new Date(created_at),
+      updatedAt: new Date(updated_at),
+    }),
+  );
 const anyAnswer = z.object({ id: z.int().positive() });
 
 export function createReports(client: GitHubClient, settings: ReportsSettings): Reports {
@@ -57,7 +80,7 @@ interface Context {
   readonly signal: AbortSignal;
 }
 
-type CommentRecord = Pick<ReportRecord, 'commentId' | 'commentHash'>;
+type CommentRecord = Pick<ReportRecord, 'commentId' | 'creatingSince' | 'commentHash'>;
 
 async function ensureComment(context: Context, report: Report): Promise<CommentRecord> {
   const { before } = context;
@@ -65,17 +88,16 @@ async function ensureComment(context: Context, report: Report): Promise<CommentR
   const hash = commentHashOf(report);
   const marker = markerOf(context.settings.markerSecret, before.key);
   const body = `${bounded(report.comment)}\n\n${marker}`;
-  const isSaid = commentId !== null && before.commentHash === hash;
-  if (isSaid && (!isLookDue(before, report) || (await isIntact(context, commentId, body)))) {
-    return { commentId, commentHash: hash };
+  const said = (id: number | null): CommentRecord => ({ commentId: id, creatingSince: null, commentHash: hash });
+  if (commentId !== null) {
+    const isSaid = before.commentHash === hash;
+    if (isSaid && (!isLookDue(before, report) || (await isIntact(context, commentId, body)))) return said(commentId);
+    if (await editComment(context, commentId, body)) return said(commentId);
+    return { commentId: null, creatingSince: null, commentHash: null };
   }
-  if (commentId !== null && (await editComment(context, commentId, body))) return { commentId, commentHash: hash };
-  // Never made, or somebody deleted it.
   const leftOver = await findComment(context, marker);
-  if (leftOver !== null && (await editComment(context, leftOver, body))) {
-    return { commentId: leftOver, commentHash: hash };
-  }
-  return { commentId: report.mayCreate ? await createComment(context, body) : null, commentHash: hash };
+  if (leftOver !== null && (await editComment(context, leftOver.id, body))) return said(leftOver.id);
+  return said(report.mayCreate ? await createComment(context, body) : null);
 }
 
 /** Whether the comment still says this. */
@@ -159,14 +181,21 @@ function isLockedOrGone(error: unknown): boolean {
   return status === 410 || (status === 403 && /\blocked\b/i.test(error.detail ?? ''));
 }
 
-async function findComment({ client, before, number, signal }: Context, marker: string): Promise<number | null> {
-  const login = await client.login(signal);
+/** What an earlier try left, among the first comments of the conversation. */
+async function findComment(context: Context, marker: string): Promise<ListedComment | null> {
+  const { client, before, signal } = context;
+  const signs = { login: await client.login(signal), marker, anyMarker: MARKER_START };
+  return leftOverComment(await listComments(context), signs, before.creatingSince);
+}
+
+async function listComments({ client, before, number, signal }: Context): Promise<ListedComment[]> {
+  const listed: ListedComment[] = [];
   for (let page = 1; page <= PAGES_MAX; page += 1) {
     const comments = await client.call({
       doing: `reading the comments of ${before.repository}#${number}`,
       kind: 'read',
       signal,
-      answer: z.array(commentAnswer),
+      answer: z.array(listedAnswer),
       send: (octokit, options) =>
         octokit.request('GET /repos/{owner}/{repo}/issues/{issue_number}/comments', {
           ...pathOf(before.repository),
@@ -176,11 +205,10 @@ async function findComment({ client, before, number, signal }: Context, marker: 
           ...options,
         }),
     });
-    const ours = comments.find((comment) => comment.user?.login === login && comment.body?.includes(marker));
-    if (ours !== undefined) return ours.id;
-    if (comments.length < PAGE_SIZE) return null;
+    listed.push(...comments);
+    if (comments.length < PAGE_SIZE) break;
   }
-  return null;
+  return listed;
 }
 
 async function ensureStatus(context: Context, report: Report): Promise<ReportRecord['status']> {
@@ -222,7 +250,7 @@ function markerOf(secret: string, key: PreviewKey): string {
   const digest = createHmac('sha256', secret)
     .update(`comment marker ${keyText(key)}`)
     .digest('hex');
-  return `<!-- berth:${digest.slice(0, 32)} -->`;
+  return `${MARKER_START}${digest.slice(0, 32)} -->`;
 }
 
 function bounded(comment: string): string {

@@ -11,7 +11,7 @@ import type {
   Wanted,
 } from '../../core/preview.ts';
 import { parseKeyText, type PreviewKey, type RepositoryName, type Sha } from '../../core/pull-request.ts';
-import type { ReportRecord } from '../../core/report.ts';
+import type { ReportRecord } from '../../core/report-record.ts';
 
 /** A row as to_jsonb gives it: times are text. */
 type Json = Record<string, unknown>;
@@ -119,6 +119,7 @@ export function reportFrom(row: Json): ReportRecord {
     key: keyFrom(row['key']),
     repository: row['repository'] as RepositoryName,
     commentId: row['comment_id'] as number | null,
+    creatingSince: dateOrNull(row['creating_since']),
     commentHash: row['comment_hash'] as string | null,
     status: sha === null ? null : { sha, hash: row['status_hash'] as string },
     lookAskedAt: dateOrNull(row['look_asked_at']),

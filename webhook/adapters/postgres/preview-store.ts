@@ -121,15 +121,18 @@ function reports(pool: Pool): Pick<PreviewStore, 'loadReport' | 'saveReport' | '
       const [row] = await rowsOf(pool, 'select * from berth.reports where key = $1', [keyText(key)]);
       return row === undefined ? null : reportFrom(row);
     },
-    async saveReport({ key, repository, commentId, commentHash, status, lookedAt }) {
+    async saveReport({ key, repository, commentId, creatingSince, commentHash, status, lookedAt }) {
+      const { sha, hash } = status ?? { sha: null, hash: null };
       await rowsOf(
         pool,
-        `insert into berth.reports (key, repository, comment_id, comment_hash, status_sha, status_hash, looked_at)
-         values ($1, $2, $3, $4, $5, $6, $7)
+        `insert into berth.reports
+           (key, repository, comment_id, creating_since, comment_hash, status_sha, status_hash, looked_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)
          on conflict (key) do update
-         set repository = excluded.repository, comment_id = excluded.comment_id, comment_hash = excluded.comment_hash,
-           status_sha = excluded.status_sha, status_hash = excluded.status_hash, looked_at = excluded.looked_at, updated_at = now()`,
-        [keyText(key), repository, commentId, commentHash, status?.sha ?? null, status?.hash ?? null, lookedAt],
+         set repository = excluded.repository, comment_id = excluded.comment_id, creating_since = excluded.creating_since,
+           comment_hash = excluded.comment_hash, status_sha = excluded.status_sha, status_hash = excluded.status_hash,
+           looked_at = excluded.looked_at, updated_at = now()`,
+        [keyText(key), repository, commentId, creatingSince, commentHash, sha, hash, lookedAt],
       );
     },
     async askForCommentLooks(max) {

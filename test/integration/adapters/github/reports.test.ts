@@ -4,8 +4,15 @@ import { suite, test } from 'node:test';
 import { connectToGitHub } from '../../../../webhook/adapters/github/github-client.ts';
 import { createReports } from '../../../../webhook/adapters/github/reports.ts';
 import { OperatorError } from '../../../../webhook/core/errors.ts';
-import { parseRepositoryName, parseSha, type RepositoryName, type Sha } from '../../../../webhook/core/pull-request.ts';
-import { GONE_REPORT, type Report, type ReportRecord } from '../../../../webhook/core/report.ts';
+import {
+  parseRepositoryName,
+  parseSha,
+  type PreviewKey,
+  type RepositoryName,
+  type Sha,
+} from '../../../../webhook/core/pull-request.ts';
+import { nothingTold, whileTelling, type ReportRecord } from '../../../../webhook/core/report-record.ts';
+import { GONE_REPORT, type Report } from '../../../../webhook/core/report.ts';
 import type { FakePullRequest } from '../../../support/fake-github/pull-request.ts';
 import type { FakeRepository } from '../../../support/fake-github/repository.ts';
 import { startFakeGitHub, type FakeGitHub } from '../../../support/fake-github.ts';
@@ -38,19 +45,12 @@ async function withScene(story: (scene: Scene) => Promise<void>): Promise<void> 
       paceWrites: false,
     });
     const reports = createReports(client, { markerSecret: 'a secret', log: silentLog });
-    const nothing: ReportRecord = {
-      key: { repositoryId: shop.id, subject: { kind: 'pull', number: pull.number } },
-      repository: parseRepositoryName('acme/shop') as RepositoryName,
-      commentId: null,
-      commentHash: null,
-      status: null,
-      lookAskedAt: null,
-      lookedAt: null,
-    };
+    const key: PreviewKey = { repositoryId: shop.id, subject: { kind: 'pull', number: pull.number } };
+    const nothing = nothingTold(key, parseRepositoryName('acme/shop') as RepositoryName);
     const tell: Scene['tell'] = (before, comment, state = 'pending') => {
       const status = { sha: parseSha(pull.head) as Sha, state, description: 'as it is', url: null };
       const report: Report = { comment, mayCreate: true, isLastWord: false, status };
-      return reports.ensure(before, report, AbortSignal.timeout(20_000));
+      return reports.ensure(whileTelling(before, report, new Date()), report, AbortSignal.timeout(20_000));
     };
     const tellGone: Scene['tellGone'] = (before) => reports.ensure(before, GONE_REPORT, AbortSignal.timeout(20_000));
     await story({ github, shop, pull, nothing, tell, tellGone });
@@ -98,6 +98,18 @@ suite('the comment', () => {
       assert.equal(github.count('issues/create-comment'), 1);
     }));
 
+  test('is found when its id was never stored and somebody has replaced its text, marker and all', () =>
+    withScene(async ({ pull, nothing, tell }) => {
+      const begun = { ...nothing, creatingSince: new Date() };
+      await tell(begun, 'starting');
+      pull.comment('berth-bot', 'Written with the same account, and never edited.');
+      const [ours] = pull.comments;
+      await pull.editComment('mona', ours?.id ?? 0, 'Somebody wrote something else here.');
+      const told = await tell(begun, 'live');
+      assert.equal(told.commentId, ours?.id);
+      assert.deepEqual(textOf(pull), ['live', 'Written with the same account, and never edited.']);
+    }));
+
   test('is not taken for ours when a stranger copied its text, and the stranger’s stays as it is', () =>
     withScene(async ({ pull, nothing, tell }) => {
       const first = await tell(nothing, 'starting');
@@ -119,7 +131,9 @@ suite('the comment', () => {
     withScene(async ({ github, pull, nothing, tell }) => {
       const first = await tell(nothing, 'starting');
       pull.base.comments.length = 0;
-      const second = await tell(first, 'live');
+      const gone = await tell(first, 'live');
+      assert.deepEqual([gone.commentId, gone.commentHash, pull.comments.length], [null, null, 0], 'first it is said');
+      const second = await tell(gone, 'live');
       await tell(second, 'live');
       assert.deepEqual(textOf(pull), ['live']);
       assert.equal(github.count('issues/create-comment'), 2);
