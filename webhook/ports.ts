@@ -62,11 +62,17 @@ export interface WebhookSource {
   read(headers: Readonly<Record<string, string | string[] | undefined>>, rawBody: Buffer): IncomingDelivery;
 }
 
+export interface OpenPullRequest {
+  readonly key: PreviewKey;
+  /** Its present name; GitHub also answers to older ones, whoever owns it now. */
+  readonly repository: RepositoryName;
+}
+
 export interface PullRequests {
   /** The state right now. Throws GITHUB_UNREACHABLE, GITHUB_RATE_LIMITED, GITHUB_FORBIDDEN; 404 is `{state: 'missing'}`. */
   observe(key: PreviewKey, repository: RepositoryName, signal: AbortSignal): Promise<ObservedSubject>;
-  /** All open pull requests of a repository, each with the repository's present name and id. */
-  listOpen(repository: RepositoryName, signal: AbortSignal): Promise<PreviewKey[]>;
+  /** All open pull requests of a repository. */
+  listOpen(repository: RepositoryName, signal: AbortSignal): Promise<OpenPullRequest[]>;
   /** Repositories of an owner that we may see and that have something open, the most recently pushed ones first; at most 1,000. */
   listRepositories(owner: string, signal: AbortSignal): Promise<RepositoryName[]>;
   /** For the command line: the open pull request of a branch (null: the default one), or else the branch itself. Null when there is no such branch. */

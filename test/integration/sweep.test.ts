@@ -138,6 +138,18 @@ suite('an owner’s repositories', () => {
   });
 });
 
+test('a repository that was transferred to somebody who is not on the allow-list is not asked about by its old name', async () => {
+  await using operator = await ASweepingOperator.start({ repositories: ['acme/shop'] });
+  const { github } = operator;
+  const shop = await github.addRepository('acme/shop', { 'index.html': 'one' });
+  await operator.openFromFork(shop);
+  await shop.rename('stranger/shop');
+  await operator.sweep();
+  assert.equal(github.count('pulls/list'), 2, 'the redirect and what it leads to');
+  assert.equal(github.count('pulls/get'), 0);
+  assert.deepEqual(await operator.previews(), []);
+});
+
 suite('our comment', () => {
   /** A pull request that was told that it is not run. */
   const told = async () => {

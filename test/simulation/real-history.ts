@@ -63,12 +63,12 @@ export class RealHistory {
   }
 
   /** As in the simulation only where there is a preview: the last word on one that is gone nobody looks at any more. */
-  #happenToComment(pull: FakePullRequest, kind: 'comment-edited' | 'comment-deleted'): void {
+  async #happenToComment(pull: FakePullRequest, kind: 'comment-edited' | 'comment-deleted'): Promise<void> {
     const [comment] = pull.comments;
     if (comment === undefined || pull.state.state === 'closed') return;
     if (!this.allowedNames().includes(pull.base.fullName)) return;
-    if (kind === 'comment-edited') comment.body = 'Somebody wrote something else here.';
-    else pull.base.comments.splice(pull.base.comments.indexOf(comment), 1);
+    if (kind === 'comment-edited') await pull.editComment('mona', comment.id, 'Somebody wrote something else here.');
+    else await pull.deleteComment('mona', comment.id);
   }
 
   async #open(event: Opening): Promise<void> {

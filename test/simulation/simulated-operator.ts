@@ -70,9 +70,9 @@ function pullRequests({ github, faults, random, clock }: Shared, process: Simula
         const repository = github.byName(name);
         if (repository === null) throw new OperatorError('SUBJECT_NOT_FOUND', 'GitHub answered 404.');
         const open = [...repository.pulls.values()].filter((pull) => pull.state === 'open');
-        return open.map((pull) => ({
-          repositoryId: repository.id,
-          subject: { kind: 'pull' as const, number: pull.number },
+        return open.map(({ number }) => ({
+          key: { repositoryId: repository.id, subject: { kind: 'pull' as const, number } },
+          repository: repository.name,
         }));
       }),
     find: async () => null,

@@ -98,8 +98,10 @@ async function requestOpenPulls(
   const known = new Set(records.map((record) => keyText(record.key)));
   for (const repository of repositories) {
     try {
-      for (const key of await op.pullRequests.listOpen(repository, signal)) {
-        if (!known.has(keyText(key))) await op.store.request(key, repository);
+      for (const open of await op.pullRequests.listOpen(repository, signal)) {
+        // It may have been transferred to somebody who is not on the allow-list; GitHub still lists it by the name that is.
+        const isAllowed = isAllowedRepository(op.policy, open.repository);
+        if (isAllowed && !known.has(keyText(open.key))) await op.store.request(open.key, open.repository);
       }
     } catch (error) {
       signal.throwIfAborted();

@@ -9,7 +9,7 @@ import {
   type PreviewKey,
   type RepositoryName,
 } from '../../core/pull-request.ts';
-import type { PullRequests } from '../../ports.ts';
+import type { OpenPullRequest, PullRequests } from '../../ports.ts';
 import type { GitHubClient } from './github-client.ts';
 import { orNullWhenMissing } from './github-errors.ts';
 import { listRepositories, notThat, pathOf, repositoryName } from './repositories.ts';
@@ -112,8 +112,12 @@ async function observeBranch(
 }
 
 /** Pages are counted by us: what a Link header says could go round in circles. */
-async function listOpen(client: GitHubClient, repository: RepositoryName, signal: AbortSignal): Promise<PreviewKey[]> {
-  const keys = new Map<string, PreviewKey>();
+async function listOpen(
+  client: GitHubClient,
+  repository: RepositoryName,
+  signal: AbortSignal,
+): Promise<OpenPullRequest[]> {
+  const open = new Map<string, OpenPullRequest>();
   for (let page = 1; page <= PAGES_MAX; page += 1) {
     const listed = await client.call({
       doing: `listing the open pull requests of ${repository}`,
@@ -129,16 +133,13 @@ async function listOpen(client: GitHubClient, repository: RepositoryName, signal
           ...options,
         }),
     });
-    const before = keys.size;
-    for (const pull of listed) {
-      const key: PreviewKey = {
-        repositoryId: pull.base.repo.id,
-        subject: { kind: 'pull', number: pull.number },
-      };
-      keys.set(keyText(key), key);
+    const before = open.size;
+    for (const { number: pullNumber, base } of listed) {
+      const key: PreviewKey = { repositoryId: base.repo.id, subject: { kind: 'pull', number: pullNumber } };
+      open.set(keyText(key), { key, repository: base.repo.full_name });
     }
-    if (listed.length < PAGE_SIZE) return [...keys.values()];
-    if (keys.size === before) break;
+    if (listed.length < PAGE_SIZE) return [...open.values()];
+    if (open.size === before) break;
   }
   throw new OperatorError(
     'GITHUB_UNREACHABLE',

@@ -240,7 +240,7 @@ suite('lists and look-ups', () => {
       await pull.close();
       const listed = await pulls.listOpen(named('acme/shop'), signal());
       assert.equal(listed.length, 119);
-      assert.ok(listed.every(({ repositoryId }) => repositoryId === key.repositoryId));
+      assert.ok(listed.every((each) => each.key.repositoryId === key.repositoryId && each.repository === 'acme/shop'));
     }));
 
   test('a list whose pages go round in circles ends in an error, not in a loop', () =>
