@@ -22,7 +22,15 @@ import type {
   Wanted,
 } from './core/preview.ts';
 import type { DatabaseName, HostLabel, InstanceName, Slug, TemplateName } from './core/names.ts';
-import type { ObservedSubject, PreviewKey, PullRequestEvent, RepositoryName, Revision } from './core/pull-request.ts';
+import type {
+  IncomingDelivery,
+  ObservedSubject,
+  OpenPullRequest,
+  PreviewKey,
+  PullRequestEvent,
+  RepositoryName,
+  Revision,
+} from './core/pull-request.ts';
 import type { Policy } from './core/policy.ts';
 import type { CommandInside, CommandStreams } from './core/host-verbs.ts';
 import type { DatabaseSeed } from './core/database-seed.ts';
@@ -48,24 +56,9 @@ export interface Log {
 
 // ── GitHub ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What a webhook request turned out to be. `rejected.status` is the HTTP status GitHub gets; docs/reference/http-api.md lists them all. */
-export type IncomingDelivery =
-  | { readonly kind: 'event'; readonly deliveryId: string; readonly event: PullRequestEvent }
-  /** Somebody else edited or deleted a comment on a pull request; it may be ours. */
-  | { readonly kind: 'comment'; readonly deliveryId: string; readonly key: PreviewKey; readonly commentId: number }
-  | { readonly kind: 'ignored'; readonly deliveryId: string; readonly reason: string }
-  | { readonly kind: 'ping'; readonly deliveryId: string }
-  | { readonly kind: 'rejected'; readonly status: 400 | 401 | 415; readonly code: string; readonly message: string };
-
 export interface WebhookSource {
   /** Verifies the signature over the raw bytes first, then parses. Never throws on any input. */
   read(headers: Readonly<Record<string, string | string[] | undefined>>, rawBody: Buffer): IncomingDelivery;
-}
-
-export interface OpenPullRequest {
-  readonly key: PreviewKey;
-  /** Its present name; GitHub also answers to older ones, whoever owns it now. */
-  readonly repository: RepositoryName;
 }
 
 export interface PullRequests {

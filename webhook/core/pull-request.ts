@@ -105,6 +105,22 @@ export function shortSha(sha: Sha): string {
   return sha.slice(0, 8);
 }
 
+/** What a webhook request turned out to be. `rejected.status` is the HTTP status GitHub gets; docs/reference/http-api.md lists them all. */
+export type IncomingDelivery =
+  | { readonly kind: 'event'; readonly deliveryId: string; readonly event: PullRequestEvent }
+  /** Somebody else edited or deleted a comment on a pull request; it may be ours. */
+  | { readonly kind: 'comment'; readonly deliveryId: string; readonly key: PreviewKey; readonly commentId: number }
+  | { readonly kind: 'ignored'; readonly deliveryId: string; readonly reason: string }
+  | { readonly kind: 'ping'; readonly deliveryId: string }
+  | { readonly kind: 'rejected'; readonly status: 400 | 401 | 415; readonly code: string; readonly message: string };
+
+/** A pull request of a list. */
+export interface OpenPullRequest {
+  readonly key: PreviewKey;
+  /** The present name; GitHub also answers to older ones, whoever owns the repository now. */
+  readonly repository: RepositoryName;
+}
+
 /** What GitHub says of a pull request or branch at the moment we ask. The only truth we act on. */
 export type ObservedSubject =
   | {

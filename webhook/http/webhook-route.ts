@@ -4,8 +4,8 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { firstSlugCandidate } from '../core/names.ts';
-import { WEBHOOK_PATH } from '../core/pull-request.ts';
-import type { Acceptance, IncomingDelivery, Intake, Log, WebhookSource } from '../ports.ts';
+import { WEBHOOK_PATH, type IncomingDelivery } from '../core/pull-request.ts';
+import type { Acceptance, Intake, Log, WebhookSource } from '../ports.ts';
 import { refuse, replyToError, statusOf, type ErrorBody } from './error-reply.ts';
 import type { DeliveryCounter } from './metrics.ts';
 import { readBodiesAsBytes, type BodyLimits } from './raw-body.ts';

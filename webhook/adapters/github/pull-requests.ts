@@ -6,10 +6,11 @@ import {
   parseSha,
   PULL_NUMBER_MAX,
   type ObservedSubject,
+  type OpenPullRequest,
   type PreviewKey,
   type RepositoryName,
 } from '../../core/pull-request.ts';
-import type { OpenPullRequest, PullRequests } from '../../ports.ts';
+import type { PullRequests } from '../../ports.ts';
 import type { GitHubClient } from './github-client.ts';
 import { orNullWhenMissing } from './github-errors.ts';
 import { listRepositories, notThat, pathOf, repositoryName } from './repositories.ts';

@@ -1,6 +1,7 @@
 import type { EmitterWebhookEventName } from '@octokit/webhooks';
 import { isAllowedRepository, type Policy } from '../../core/policy.ts';
-import type { IncomingDelivery, WebhookSource } from '../../ports.ts';
+import type { IncomingDelivery } from '../../core/pull-request.ts';
+import type { WebhookSource } from '../../ports.ts';
 import { parseCommentPayload, parsePullRequestPayload } from './payload-schema.ts';
 import { hasValidSignature } from './signature.ts';
 import { decodeUtf8, JsonRefused, parseStrictJson, parseStrictJsonText } from './strict-json.ts';
