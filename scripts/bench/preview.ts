@@ -3,35 +3,25 @@
  * app take on their own in the same run (git, CREATE DATABASE, bubblewrap and Node.js). The parts add up to the total. What a busy machine adds to a
  * process in the middle of others shows as ours; on an idle one there is no such part. All of it twice: alone, and beside many live previews.
  */
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { startFakeGitHub, type FakeGitHub } from '../../test/support/fake-github.ts';
 import type { FakePullRequest } from '../../test/support/fake-github/pull-request.ts';
 import { startOperatorProcess, type OperatorProcess } from '../../test/support/operator-process.ts';
 import { silentLog } from '../../test/support/silent-log.ts';
 import { startEmbeddedPostgres } from '../../webhook/adapters/embedded-postgres/embedded-postgres.ts';
-import {
-  blobCommand,
-  checkoutCommand,
-  entryCommand,
-  fetchShaCommand,
-  initCommand,
-  listCommand,
-  packCommand,
-} from '../../webhook/adapters/git/commands.ts';
 import type { Sha } from '../../webhook/core/pull-request.ts';
-import type { ShellCommand } from '../../webhook/ports.ts';
 import { APP_FILES } from '../demo/app-files.ts';
 import { get as getThroughGateway } from '../demo/steady-load.ts';
+import { gitAlone, initAlone } from './parts/git-alone.ts';
 import { printMeasured, type BenchRow } from './parts/report.ts';
-import { medians, rowsOf, SETTLED_MS, type Times } from './parts/steps.ts';
+import { medians, rowsOf, SETTLED_MS, stopwatch, type Times } from './parts/steps.ts';
 
 const ROUNDS = 5;
 /** What is ours must not grow with them. Each is three processes. */
@@ -187,30 +177,12 @@ interface ToolWork {
 
 /** The same work by the tools alone, on the same commit, in the sandbox that the operator made for it. */
 async function toolTimes(directory: string, { github, pull, database, instances }: ToolWork): Promise<Times> {
-  await mkdir(join(directory, 'source'), { recursive: true });
   const mirror = join(directory, 'mirror.git');
   const sha = pull.head as Sha;
   const remote = { url: `${github.cloneBase}/${pull.base.fullName}.git`, scheme: 'file', token: null };
-  const times: Record<string, number> = {};
-  const timed = async (name: string, act: () => Promise<unknown>) => {
-    const startedAt = performance.now();
-    await act();
-    times[name] = performance.now() - startedAt;
-  };
-  await timed('git init', () => git(initCommand(directory, mirror)));
-  await timed('git fetch', () => git(fetchShaCommand(mirror, remote, sha)));
-  await timed('git read', async () => {
-    const entry = await git(entryCommand(mirror, sha, 'preview.toml'));
-    await git(blobCommand(mirror, (entry.split(/[\s\t]+/)[2] ?? '') as Sha, 65_536));
-  });
-  await timed('git place', () =>
-    Promise.all([
-      git(listCommand(mirror, sha)).then(() =>
-        git(checkoutCommand(mirror, sha, join(directory, 'source'), join(directory, 'index'))),
-      ),
-      git(packCommand(mirror, sha, join(directory, 'pack'))),
-    ]),
-  );
+  const { times, timed } = stopwatch();
+  await initAlone(mirror, timed);
+  await gitAlone(mirror, remote, sha, timed);
   await timed('create database', () =>
     database.query('create database bench_preview template template0 strategy wal_log'),
   );
@@ -271,13 +243,4 @@ function answers(port: number): Promise<boolean> {
       resolve(response.statusCode === 200);
     }).once('error', () => resolve(false));
   });
-}
-
-async function git({ argv: [program, ...words], cwd, env, stdin }: ShellCommand): Promise<string> {
-  const running = promisify(execFile)(program, words, {
-    cwd,
-    env: { PATH: process.env['PATH'], HOME: '/nonexistent', ...env },
-  });
-  if (stdin !== undefined) running.child.stdin?.end(stdin);
-  return (await running).stdout;
 }

@@ -1,97 +1,207 @@
-/** Runs inside the test host: lives of previews one after another, with the time of each part. Its last line of output is JSON. */
+/**
+ * Runs inside the test host: lives of previews one after another, with the time of each part, and after each what tools and app take of it alone. Its last
+ * line of output is JSON.
+ */
+import { readFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { eventually, host } from '../../../test/host/inside/a-host-runtime.ts';
-import { anOperator, askCaddy, preview, shopAt } from '../../../test/host/inside/an-operator.ts';
-import { median } from '../parts/report.ts';
-import { medians, rowsOf, SETTLED_MS, type Times } from '../parts/steps.ts';
-
-/** Steps in which most of the time is a tool's (git, PostgreSQL, Nix, nixos-container, Caddy) or the app's; the whole step counts as theirs. */
-const THEIRS: Readonly<Record<string, string>> = {
-  'open-route': 'Caddy',
-  'fetch-source': 'git',
-  'place-source': 'git',
-  'ensure-database': 'PostgreSQL',
-  'build-system': 'Nix',
-  'set-up': 'the container’s boot and the app’s setup',
-  start: 'systemd',
-  'check-health': 'the app’s boot',
-};
+import { Client } from 'pg';
+import { hostd } from '../../../test/host/inside/a-host-runtime.ts';
+import { anOperator, askCaddy, preview, shopAt, token } from '../../../test/host/inside/an-operator.ts';
+import type { FakePullRequest } from '../../../test/support/fake-github/pull-request.ts';
+import { instanceNameOf, type InstanceName } from '../../../webhook/core/names.ts';
+import type { Sha } from '../../../webhook/core/pull-request.ts';
+import { openNftSession } from '../../../webhook/hostd/nft-session.ts';
+import { settingsFrom } from '../../../webhook/hostd/settings.ts';
+import { gitAlone, initAlone } from '../parts/git-alone.ts';
+import { medians, rowsOf, rowsOfWhole, SETTLED_MS, stopwatch, type Timed, type Times } from '../parts/steps.ts';
+import { caddyAlone, containerAlone, databaseAlone, nodeAlone } from './tools-alone.ts';
 
 const rounds = Number(process.argv[2]);
+/** Slots that the operator, which takes the lowest, does not get to. */
+const aloneSlots = [30_001, 30_002] as const;
+const mirror = '/var/lib/berth-bench/mirror.git';
+const lookEveryMs = 5;
+
 const atEnd: (() => unknown)[] = [];
 const github = await anOperator({ after: (work: () => unknown) => atEnd.push(work) } as unknown as TestContext);
+const cloneUrl = /^clone_url = "(.*)"$/m.exec(readFileSync('/etc/berth/berth.toml', 'utf8'))?.[1] ?? '';
 const repository = await github.addRepository('acme/shop', shopAt('0'));
-const opens: Times[] = [];
-const updates: Times[] = [];
-const rollbacks: number[] = [];
-const closes: number[] = [];
+const database = new Client({ host: '/run/postgresql', user: 'postgres', database: 'berth' });
+await database.connect();
+const nft = openNftSession();
+const settings = settingsFrom(['--operator-uid=970', '--operator-gid=970', '--caddyfile=/etc/caddy/Caddyfile']);
 
-async function shown(hostName: string, text: string): Promise<void> {
-  await eventually(async () => (await askCaddy(hostName).catch(() => null))?.text === text, `${hostName}: ${text}`);
+async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
+  const deadline = performance.now() + 60_000;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`did not happen in time: ${what}`);
+    await delay(lookEveryMs);
+  }
 }
 
-/** What the newest instance of the preview recorded. */
-function stepsOf(slug: string): Times {
-  const query = `select i.timings from berth.instances i join berth.previews p on p.id = i.preview_id where p.slug = '${slug}' order by i.id desc limit 1`;
-  return JSON.parse(host('psql', '-XAtU', 'postgres', '-d', 'berth', '-c', query)) as Times;
-}
-
-// The first life also builds the closure and fetches the repository: it is not counted.
-for (let round = 0; round <= rounds; round += 1) {
-  const counted = round > 0;
-  await repository.commit(`feature-${round}`, shopAt(`${round}a`), 'One');
+/** Milliseconds from now until the preview shows the text. */
+async function untilShown(slug: string, text: string): Promise<number> {
   const begun = performance.now();
+  const ask = () => askCaddy(`${slug}.preview.test`).catch(() => null);
+  await until(async () => (await ask())?.text === text, `${slug}: ${text}`);
+  return performance.now() - begun;
+}
+
+interface Instance {
+  readonly name: InstanceName;
+  readonly timings: Times;
+}
+
+/** Instances of the preview, the newest first. */
+async function instancesOf(slug: string): Promise<Instance[]> {
+  const { rows } = await database.query<{ slot: number; timings: Times }>(
+    `select slot, timings from berth.instances i join berth.previews p on p.id = preview_id join berth.slots on instance_id = i.id
+     where p.slug = $1 order by i.id desc`,
+    [slug],
+  );
+  return rows.map(({ slot, timings }) => ({ name: instanceNameOf(slot), timings }));
+}
+
+/** Nothing is under way: it is live, the last instance has its times, and one that was replaced is stopped. */
+async function atRest(slug: string): Promise<void> {
+  await until(async () => (await preview('list', '--json')).includes('"live"'), `${slug} is live`);
+  await until(async () => {
+    const [newest] = await instancesOf(slug);
+    const running = (await hostd.ask({ verb: 'list-containers' })).filter((each) => each.state === 'running');
+    return newest !== undefined && 'switch-route' in newest.timings && running.length === 1;
+  }, `${slug} is at rest`);
+}
+
+async function isGone(slug: string): Promise<boolean> {
+  return (await database.query('select from berth.previews where slug = $1', [slug])).rowCount === 0;
+}
+
+interface Life {
+  readonly open: Times;
+  readonly update: Times;
+  readonly rollback: Times;
+  readonly close: Times;
+  readonly alone: Times;
+}
+
+async function aLife(round: number): Promise<Life> {
+  await repository.commit(`feature-${round}`, shopAt(`${round}a`), 'One');
   const pull = await repository.openPullRequest({ head: `feature-${round}` });
   const slug = `shop-${pull.number}`;
-  const hostName = `${slug}.preview.test`;
-  await shown(hostName, `version ${round}a`);
-  const opened = performance.now() - begun;
-  await eventually(async () => (await preview('list', '--json')).includes('"live"'), 'it is live');
-  if (counted) opens.push({ ...stepsOf(slug), total: opened });
+  const opened = await untilShown(slug, `version ${round}a`);
+  await atRest(slug);
+  const open = { ...(await instancesOf(slug))[0]?.timings, total: opened };
 
   await delay(SETTLED_MS);
-  const pushed = performance.now();
   await pull.push(shopAt(`${round}b`));
-  await shown(hostName, `version ${round}b`);
-  const updated = performance.now() - pushed;
-  await eventually(async () => (await preview('list', '--json')).includes('"live"'), 'it is live');
-  if (counted) updates.push({ ...stepsOf(slug), total: updated });
+  const updated = await untilShown(slug, `version ${round}b`);
+  await atRest(slug);
+  const update = { ...(await instancesOf(slug))[0]?.timings, total: updated };
 
-  const asked = performance.now();
+  const alone = await toolsAlone(slug, pull);
+
   const rolling = preview('rollback', slug);
-  await shown(hostName, `version ${round}a`);
-  if (counted) rollbacks.push(performance.now() - asked);
+  const rolledBack = await untilShown(slug, `version ${round}a`);
   await rolling;
+  await atRest(slug);
 
-  const closed = performance.now();
   await pull.close();
-  const left = () =>
-    host(
-      'psql',
-      '-XAtU',
-      'postgres',
-      '-d',
-      'berth',
-      '-c',
-      `select count(*) from berth.previews where slug = '${slug}'`,
-    );
-  await eventually(() => left() === '0', 'it is gone');
-  if (counted) closes.push(performance.now() - closed);
+  const closing = performance.now();
+  await until(() => isGone(slug), 'it is gone');
+  return { open, update, rollback: { total: rolledBack }, close: { total: performance.now() - closing }, alone };
 }
+
+/** The tools and the app of a life, without the operator, on this preview's newest instance and its commit. */
+async function toolsAlone(slug: string, pull: FakePullRequest): Promise<Times> {
+  const { times, timed } = stopwatch();
+  const remote = { url: `${cloneUrl}/acme/shop.git`, scheme: 'http', token };
+  await gitAlone(mirror, remote, pull.head as Sha, timed);
+  await databaseAlone(database, timed);
+  await caddyAlone(settings, `/etc/caddy/previews/${slug}.caddy`, timed);
+  await nodeAlone(timed);
+  const [original] = await instancesOf(slug);
+  if (original === undefined) throw new Error(`${slug} has no instance`);
+  const [first, second] = aloneSlots.map((slot) => containerAlone(settings, nft, slot, original.name));
+  if (first === undefined || second === undefined) throw new Error('two containers are needed');
+  await first.open(timed);
+  await first.stop();
+  await second.open(async (_, work) => work());
+  await first.startAgain(again(timed));
+  await second.stop();
+  // As at a close: the one that answers and the one that was replaced.
+  await timed('both containers’ end and nixos-container destroy', () => Promise.all([first.remove(), second.remove()]));
+  return times;
+}
+
+const again =
+  (timed: Timed): Timed =>
+  (name, work) =>
+    timed(`${name}, again`, work);
+
+// The first life also builds the closure and fetches the repository: it is not counted.
+await initAlone(mirror, stopwatch().timed);
+await aLife(0);
+const lives: Life[] = [];
+for (let round = 1; round <= rounds; round += 1) lives.push(await aLife(round));
+nft.close();
+await database.end();
 for (const work of atEnd.toReversed()) await work();
 
-const theirsOf = (step: string): [string, number][] => {
-  const whose = THEIRS[step];
-  return whose === undefined ? [] : [[whose, Infinity]];
-};
-const whole = (subject: string, all: readonly number[]) => ({ subject, ms: Math.round(median(all)), ours: null });
+const alone = medians(lives.map((life) => life.alone));
+const named = (...names: string[]): [string, number][] => names.map((name) => [name, alone[name] ?? Number.NaN]);
+const longer = (...names: string[]): [string, number][] => [
+  [names.join(' beside '), Math.max(...names.map((name) => alone[name] ?? Number.NaN))],
+];
+
+/** What of a step is the tools' and the app's, by their own time. No Nix runs for a closure that is there. */
+const toolsOf =
+  (kind: 'open' | 'update') =>
+  (step: string): [string, number][] => {
+    switch (step) {
+      case 'fetch-source':
+        return kind === 'open' ? longer('git fetch', 'Caddy’s adapt') : named('git fetch');
+      case 'read-manifest':
+        return named('git read');
+      case 'place-source':
+        return kind === 'open' ? longer('git place', 'CREATE ROLE and DATABASE') : named('git place');
+      case 'set-up':
+        return named(
+          'nixos-container create beside mkfs.ext4 and mount',
+          'tar',
+          'the container’s boot',
+          'the app’s setup',
+        );
+      case 'start':
+        return named('the app’s start by the guest’s systemd');
+      case 'check-health':
+        return named('the app’s boot');
+      case 'switch-route':
+        return kind === 'open' ? named('Caddy’s adapt') : [];
+      default:
+        return [];
+    }
+  };
+const totalOf = (all: readonly Times[]): number => medians(all)['total'] ?? Number.NaN;
 console.log(
   JSON.stringify([
-    ...rowsOf('open', medians(opens), theirsOf),
-    ...rowsOf('update', medians(updates), theirsOf),
-    whole('rollback: total, the command’s start included', rollbacks),
-    whole('close: total, until nothing is left', closes),
+    ...rowsOf('open', medians(lives.map((life) => life.open)), toolsOf('open')),
+    ...rowsOf('update', medians(lives.map((life) => life.update)), toolsOf('update')),
+    ...rowsOfWhole(
+      'rollback',
+      totalOf(lives.map((life) => life.rollback)),
+      named(
+        'the command’s start: Node.js',
+        'the container’s boot, again',
+        'the app’s start by the guest’s systemd, again',
+        'the app’s boot, again',
+      ),
+    ),
+    ...rowsOfWhole(
+      'close',
+      totalOf(lives.map((life) => life.close)),
+      named('both containers’ end and nixos-container destroy', 'DROP DATABASE and ROLE'),
+    ),
   ]),
 );
 process.exit(0);
