@@ -33,9 +33,12 @@ const slug = (text: string): Slug => parseSlug(text) ?? assert.fail(text);
 let password: BasicAuth | null = null;
 /** Text in the site that Caddy is made to refuse. */
 let caddyRefuses: string | null = null;
+/** Held up before nothing answers at an address any more. */
+let holdUpRemoval: Promise<void> = Promise.resolve();
 const tools: Tools = {
   hostd: {
     ask: async (request, options) => {
+      if ('to' in request && request.to === null) await holdUpRemoval;
       const isRefused =
         request.verb === 'load-routes' &&
         caddyRefuses !== null &&
@@ -232,6 +235,22 @@ test('previews come and go without a change of Caddy’s configuration: open con
   await over;
   assert.deepEqual([host('stat', '-c', '%y %i', '/etc/caddy/previews/previews.site'), loadedAt()], before);
   await routes.remove(name);
+});
+
+test('what two changes of one preview are about is no defect until both have ended', async () => {
+  const name = slug('shop-10');
+  const route = routeTo(name, 301, [3000], whole(3000));
+  await routes.ensure(route);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  holdUpRemoval = promise;
+  const removed = routes.remove(name);
+  const lookup = `/etc/caddy/previews/hosts/${name}`;
+  while (existsSync(lookup)) await new Promise((next) => setImmediate(next));
+  await routes.ensure(route);
+  assert.deepEqual(await routes.defects(), [], 'its host name is gone because it is being removed');
+  resolve();
+  await removed;
+  assert.deepEqual(await routes.defects(), []);
 });
 
 test('no host name or path reaches another upstream, or anything on disk', async () => {

@@ -66,7 +66,8 @@ class RoutesOfCaddy implements CaddyRoutes {
   readonly #files = new Map<Slug, RouteFile>();
   /** Files that are being replaced: Caddy still finds what they say. */
   readonly #leaving = new Set<RouteFile>();
-  readonly #changing = new Set<Slug>();
+  /** One entry for each change under way: of two changes of one preview, the first to end leaves the other's. */
+  readonly #changes = new Set<{ readonly slug: Slug }>();
   /** The kernel's answers by address, as hostd told them at the start; this process alone changes them. */
   readonly #answers = new Map<string, Answering>();
   readonly #site: SiteInForce;
@@ -129,14 +130,14 @@ class RoutesOfCaddy implements CaddyRoutes {
   /** Read from disk, while others may be at work: what a change explains is no defect. */
   async defects(): Promise<RouteDefect[]> {
     const before = new Map(this.#files);
-    const changing = new Set(this.#changing);
+    const changing = this.#changing();
     const found = await folderDefects(this.#settings, [...before.values()]);
     const isStill = (slug: Slug) =>
-      before.get(slug) === this.#files.get(slug) && !changing.has(slug) && !this.#changing.has(slug);
+      before.get(slug) === this.#files.get(slug) && !changing.has(slug) && !this.#changing().has(slug);
     const lasting = found.flatMap(({ slug, label, kind, file, mend }): RouteDefect[] => {
       const owner = slug ?? (label === null ? null : this.#slugOf(label));
       // A host name that nobody has may be the old one of whoever is changing.
-      if (owner === null) return changing.size + this.#changing.size === 0 ? [{ kind, file, mend }] : [];
+      if (owner === null) return changing.size + this.#changes.size === 0 ? [{ kind, file, mend }] : [];
       const mendStill = async () => (isStill(owner) ? this.#change(owner, mend) : undefined);
       return isStill(owner) ? [{ kind, file, mend: mendStill }] : [];
     });
@@ -165,12 +166,17 @@ class RoutesOfCaddy implements CaddyRoutes {
   }
 
   async #change(slug: Slug, work: () => Promise<void>): Promise<void> {
-    this.#changing.add(slug);
+    const change = { slug };
+    this.#changes.add(change);
     try {
       await work();
     } finally {
-      this.#changing.delete(slug);
+      this.#changes.delete(change);
     }
+  }
+
+  #changing(): Set<Slug> {
+    return new Set([...this.#changes].map(({ slug }) => slug));
   }
 
   async #ensure(route: PreviewRoute): Promise<void> {
