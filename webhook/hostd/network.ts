@@ -39,81 +39,107 @@ export interface Network {
 
 /** Puts rules and answers in force, with what containers and answers there are, and watches over them. */
 export async function openNetwork(settings: HostSettings): Promise<Network> {
-  const instances = new Map<InstanceName, Instance>();
-  const answers = new Map<string, Answer[]>();
-  const session = openNftSession();
-  for (const entry of await readdir(confDirectory).catch(() => [])) {
-    const name = parseInstanceName(basename(entry, '.conf'));
-    if (name !== null) instances.set(name, placeOf(settings, name));
+  const network = new NetworkInForce(settings);
+  await network.open();
+  return network;
+}
+
+class NetworkInForce implements Network {
+  readonly #settings: HostSettings;
+  readonly #instances = new Map<InstanceName, Instance>();
+  readonly #answers = new Map<string, Answer[]>();
+  readonly #session = openNftSession();
+  #watch: NodeJS.Timeout | undefined;
+
+  constructor(settings: HostSettings) {
+    this.#settings = settings;
   }
-  for (const each of await answersInForce()) answers.set(each.address, [...(answers.get(each.address) ?? []), each]);
 
-  const restore = async (): Promise<void> => {
-    // The host's own file: it keeps elements that are there, and may be loaded at any time.
-    await must(['nft', '--file', settings.rules]);
-    await nft([...instances.values()].map(admitScript).join(''));
-    await nft(answersScript(settings.previewPool.cidr, [...answers.values()].flat()));
-  };
-  // An element that cannot be changed means that somebody has removed our tables: then all of them is put back, with the change.
-  const change = async (script: string): Promise<null> => {
-    if (!(await session.apply(script))) await restore();
+  async open(): Promise<void> {
+    const { previewPool } = this.#settings;
+    for (const entry of await readdir(confDirectory).catch(() => [])) {
+      const name = parseInstanceName(basename(entry, '.conf'));
+      if (name !== null) this.#instances.set(name, placeOf(this.#settings, name));
+    }
+    for (const each of await answersInForce())
+      this.#answers.set(each.address, [...(this.#answers.get(each.address) ?? []), each]);
+    // Addresses of previews are the host's own, so that one which nobody answers refuses at once.
+    await must(['ip', 'route', 'replace', 'local', previewPool.cidr, 'dev', 'lo']);
+    await this.#restore();
+    this.#watch = setInterval(() => {
+      void this.#session
+        .apply(lookScript)
+        .then(async (yes) => (yes ? undefined : this.#restore()))
+        .catch((error: unknown) => console.error(error));
+    }, watchMs);
+  }
+
+  admit(name: InstanceName): Promise<null> {
+    const place = placeOf(this.#settings, name);
+    this.#instances.set(name, place);
+    return this.#change(admitScript(place));
+  }
+
+  async forget(name: InstanceName): Promise<null> {
+    const place = placeOf(this.#settings, name);
+    for (const [address, targets] of this.#answers) {
+      if (targets.some((each) => each.to.address === place.addresses.instance)) await this.#switchTo(address, []);
+    }
+    this.#instances.delete(name);
+    return this.#change(forgetScript(place));
+  }
+
+  async admitted(): Promise<InstanceName[]> {
+    const listed = await run(['nft', 'list', 'map', 'inet', 'berth', 'own_addresses']);
+    const links = listed.stdout.matchAll(/"ve-([a-z0-9]+)"/g);
+    return [...links].map((link) => parseInstanceName(link[1] ?? '')).filter((name) => name !== null);
+  }
+
+  async switchAnswers(address: string, to: { name: InstanceName; ports: readonly number[] } | null): Promise<null> {
+    requireIn(this.#settings.previewPool, address);
+    const target = to === null ? '' : placeOf(this.#settings, to.name).addresses.instance;
+    return this.#switchTo(
+      address,
+      (to?.ports ?? []).map((port) => ({ address, port, to: { address: target, port } })),
+    );
+  }
+
+  answers(): Answers[] {
+    return [...this.#answers].map(([address, targets]) => ({
+      address,
+      name: instanceAt(this.#settings, targets[0]?.to.address ?? ''),
+      ports: targets.map((each) => each.port),
+    }));
+  }
+
+  connections(name: InstanceName): Promise<number> {
+    return countConnections(this.#settings, placeOf(this.#settings, name).addresses.instance);
+  }
+
+  close(): void {
+    clearInterval(this.#watch);
+    this.#session.close();
+  }
+
+  #switchTo(address: string, after: Answer[]): Promise<null> {
+    const before = this.#answers.get(address) ?? [];
+    if (after.length === 0) this.#answers.delete(address);
+    else this.#answers.set(address, after);
+    return this.#change(switchScript(before, after));
+  }
+
+  /** An element that cannot be changed means that somebody has removed our tables: then all of them is put back, with the change. */
+  async #change(script: string): Promise<null> {
+    if (!(await this.#session.apply(script))) await this.#restore();
     return null;
-  };
+  }
 
-  // Addresses of previews are the host's own, so that one which nobody answers refuses at once.
-  await must(['ip', 'route', 'replace', 'local', settings.previewPool.cidr, 'dev', 'lo']);
-  await restore();
-  const timer = setInterval(() => {
-    void session
-      .apply(lookScript)
-      .then(async (yes) => (yes ? undefined : restore()))
-      .catch((error: unknown) => console.error(error));
-  }, watchMs);
-
-  return {
-    admit: (name) => {
-      instances.set(name, placeOf(settings, name));
-      return change(admitScript(placeOf(settings, name)));
-    },
-    forget: async (name) => {
-      const { addresses } = placeOf(settings, name);
-      for (const [address, targets] of answers) {
-        if (targets.some((each) => each.to.address === addresses.instance)) await switchTo(address, []);
-      }
-      instances.delete(name);
-      return change(forgetScript(placeOf(settings, name)));
-    },
-    admitted: async () => {
-      const listed = await run(['nft', 'list', 'map', 'inet', 'berth', 'own_addresses']);
-      const links = listed.stdout.matchAll(/"ve-([a-z0-9]+)"/g);
-      return [...links].map((link) => parseInstanceName(link[1] ?? '')).filter((name) => name !== null);
-    },
-    switchAnswers: (address, to) => {
-      requireIn(settings.previewPool, address);
-      const target = to === null ? '' : placeOf(settings, to.name).addresses.instance;
-      return switchTo(
-        address,
-        (to?.ports ?? []).map((port) => ({ address, port, to: { address: target, port } })),
-      );
-    },
-    answers: () =>
-      [...answers].map(([address, targets]) => ({
-        address,
-        name: instanceAt(settings, targets[0]?.to.address ?? ''),
-        ports: targets.map((each) => each.port),
-      })),
-    connections: async (name) => countConnections(settings, placeOf(settings, name).addresses.instance),
-    close: () => {
-      clearInterval(timer);
-      session.close();
-    },
-  };
-
-  function switchTo(address: string, after: Answer[]): Promise<null> {
-    const before = answers.get(address) ?? [];
-    if (after.length === 0) answers.delete(address);
-    else answers.set(address, after);
-    return change(switchScript(before, after));
+  async #restore(): Promise<void> {
+    const { rules, previewPool } = this.#settings;
+    // The host's own file: it keeps elements that are there, and may be loaded at any time.
+    await must(['nft', '--file', rules]);
+    await nft([...this.#instances.values()].map(admitScript).join(''));
+    await nft(answersScript(previewPool.cidr, [...this.#answers.values()].flat()));
   }
 }
 
