@@ -96,18 +96,18 @@ async function keyOf(settings: ClosureSettings, data: string): Promise<string> {
   return hash.update(data).digest('hex').slice(0, 32);
 }
 
-/** Path and content of every file of the guest folder. About 1 ms for its twenty small files. */
+/** What Nix would see of the guest folder: every file with its content and whether it may be run, every link with its target. About 1 ms for its twenty. */
 async function guestDigest(guest: string): Promise<string> {
   const hash = createHash('sha256');
   const entries = await readdir(guest, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-  for (const file of files.toSorted()) {
-    const relative = file.slice(guest.length);
+  const paths = entries.filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name));
+  for (const path of paths.toSorted()) {
+    const relative = path.slice(guest.length);
     if (relative === '/manifest.json' || relative === `/${PREVIEW_CONFIG_FILE}`) continue;
-    hash
-      .update(`${relative}\0`)
-      .update(await readFile(file))
-      .update('\0');
+    const stats = await lstat(path);
+    const kind = stats.isSymbolicLink() ? 'link' : (stats.mode & 0o100) === 0 ? 'file' : 'program';
+    const content = kind === 'link' ? await readlink(path) : await readFile(path);
+    hash.update(`${kind} ${relative}\0`).update(content).update('\0');
   }
   return hash.digest('hex');
 }
