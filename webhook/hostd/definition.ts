@@ -92,16 +92,38 @@ const guestMemoryMiB = 64;
  * container@.service makes folders and changes their modes (nixos/modules/virtualisation/nixos-containers.nix, startScript; it looks at etc/os-release
  * itself), systemd-nspawn mounts. nspawn 252 resolves most of that inside of the root, but not all: it makes devices in what `dev` leads to.
  */
-const walkedByHost =
-  'usr usr/bin etc etc/machine-id var var/lib var/lib/private root dev proc run sys tmp var/log var/log/journal nix nix/store nix/var nix/var/nix ' +
-  'nix/var/nix/db nix/var/nix/daemon-socket nix/var/nix/profiles nix/var/nix/gcroots';
+const walkedByHost = [
+  'usr',
+  'usr/bin',
+  'etc',
+  'etc/machine-id',
+  'var',
+  'var/lib',
+  'var/lib/private',
+  'root',
+  'dev',
+  'proc',
+  'run',
+  'sys',
+  'tmp',
+  'var/log',
+  'var/log/journal',
+  'nix',
+  'nix/store',
+  'nix/var',
+  'nix/var/nix',
+  'nix/var/nix/db',
+  'nix/var/nix/daemon-socket',
+  'nix/var/nix/profiles',
+  'nix/var/nix/gcroots',
+];
 
 /** Settings of container@NAME.service. */
 export function unitSettings(place: Pick<ContainerPlace, 'root'>, limits: ContainerLimits): string {
   return [
     '[Unit]',
     // Looked at before each start, also one that the guest brings about by a reboot; nothing of the guest runs at that moment.
-    ...walkedByHost.split(' ').map((path) => `AssertPathIsSymbolicLink=!${place.root}/${path}`),
+    ...walkedByHost.map((path) => `AssertPathIsSymbolicLink=!${place.root}/${path}`),
     // May be a link, which is then replaced; unless it leads to a directory, into which the host would copy its own.
     `AssertPathIsDirectory=!${place.root}/etc/resolv.conf`,
     '',
