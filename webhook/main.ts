@@ -31,7 +31,7 @@ async function startOperator(config: Config, parts: 'both' | 'reconciler'): Prom
   const api = stack.adopt(buildApiServer(op), (each) => each.close());
   await listenOnSocket(api, socket);
 
-  const metrics = createMetrics({ store: op.store, countJobs: wiring.countJobs, log });
+  const metrics = createMetrics({ store: op.store, countJobs: wiring.countJobs, runtime: op.runtime, log });
   const door = stack.adopt(
     parts === 'both' ? await buildWebhookServer({ ...wiring, metrics, log }) : buildMetricsServer(metrics),
     (each) => each.close(),

@@ -32,7 +32,7 @@ import type {
   Revision,
 } from './core/pull-request.ts';
 import type { Policy } from './core/policy.ts';
-import type { CommandInside, CommandStreams } from './core/host-verbs.ts';
+import type { CommandInside, CommandStreams, DiskRoom } from './core/host-verbs.ts';
 import type { DatabaseSeed } from './core/database-seed.ts';
 import type { PreviewMeta } from './core/preview-config.ts';
 import type { PreviewRoute, RouteDefect } from './core/preview-route.ts';
@@ -263,6 +263,8 @@ export interface Runtime {
   observe(name: InstanceName): Promise<ObservedInstance | null>;
   /** Everything on this host that looks like an instance, with or without a record. */
   list(): Promise<ObservedInstance[]>;
+  /** Null where instances have no disks of their own. Throws RUNTIME_FAILED. */
+  diskRoom(): Promise<DiskRoom | null>;
   /** Addresses of a slot of this runtime's pool. */
   addressesOf(slot: number): SlotAddresses;
   /** How an app inside the instance reaches the copy of its repository that Sources.place made. */

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
+import type { DiskRoom } from '../../webhook/core/host-verbs.ts';
 import type { InstanceName } from '../../webhook/core/names.ts';
 import { keyText, type PreviewKey, type Sha } from '../../webhook/core/pull-request.ts';
 import { buildApiServer, listenOnSocket } from '../../webhook/http/api-server.ts';
@@ -37,6 +38,8 @@ export class AnApiOperator implements AsyncDisposable {
   readonly op: Operator;
   /** What instances have printed. */
   readonly printed = new Map<InstanceName, LogLine[]>();
+  /** Null as where instances have no disks of their own. */
+  diskRoom: DiskRoom | null = null;
   server: FastifyInstance;
   #isOver = false;
   readonly #time: Promise<void>;
@@ -51,7 +54,11 @@ export class AnApiOperator implements AsyncDisposable {
         ...ports.pullRequests,
         find: (repository, branch) => Promise.resolve(this.#find(repository, branch ?? 'main')),
       },
-      runtime: { ...ports.runtime, logs: (name, options) => this.#logs(name, options) },
+      runtime: {
+        ...ports.runtime,
+        diskRoom: () => Promise.resolve(this.diskRoom),
+        logs: (name, options) => this.#logs(name, options),
+      },
     };
     this.server = buildApiServer(this.op);
     this.#time = this.#letTimePass();

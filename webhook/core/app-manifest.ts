@@ -7,6 +7,7 @@ import { z } from 'zod';
 import {
   DATABASE_DEFAULT_MIB,
   DATABASE_MAX_MIB,
+  DISK_DEFAULT_MIB,
   HEALTH_TIMEOUT_DEFAULT_MS,
   HEALTH_TIMEOUT_MAX_MS,
   SETUP_TIMEOUT_DEFAULT_MS,
@@ -223,7 +224,7 @@ export const appManifestSchema = z
           .int()
           .min(64)
           .max(1_048_576)
-          .default(4_096)
+          .default(DISK_DEFAULT_MIB)
           .describe('Files of the instance; on the process runtime, each one file.'),
         databaseMiB: z
           .int()

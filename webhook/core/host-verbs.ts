@@ -126,6 +126,8 @@ export const hostRequestSchema = z.discriminatedUnion('verb', [
   z.strictObject({ verb: z.literal('list-answers') }),
   /** Connections that came for a preview and that this container still holds open. */
   z.strictObject({ verb: z.literal('count-connections'), name }),
+  /** How much of the host's disk is free, and how much of it previews may still take. */
+  z.strictObject({ verb: z.literal('measure-disks') }),
   /** What Caddy would make of this text, as JSON. Nothing is put in force. */
   z.strictObject({ verb: z.literal('adapt-caddyfile'), text: z.string().max(CADDYFILE_MAX_LENGTH) }),
   /** Caddy reads its configuration again, with the route files as they now are. */
@@ -153,6 +155,12 @@ export interface Answers {
   readonly ports: readonly number[];
 }
 
+/** Where instances have their disks. `unfilledMiB` is what all of them may still take: more than is free, where limits add up to more than the host has. */
+export interface DiskRoom {
+  readonly freeMiB: number;
+  readonly unfilledMiB: number;
+}
+
 /** What each verb comes to when it does not throw. */
 export interface HostResults {
   'list-containers': ContainerState[];
@@ -168,6 +176,7 @@ export interface HostResults {
   'switch-answers': null;
   'list-answers': Answers[];
   'count-connections': number;
+  'measure-disks': DiskRoom;
   'adapt-caddyfile': { readonly json: string } | { readonly refused: string };
   'load-routes': { readonly refused: string | null };
 }

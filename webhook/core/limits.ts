@@ -81,6 +81,9 @@ export const TREE_ENTRIES_MAX = 200_000;
 /** Files of a tree together. Beyond it is data, which belongs into a database or a download in setup. */
 export const TREE_MAX_BYTES = 2 * 1024 * 1024 * 1024;
 
+/** Where the manifest does not say: source, dependencies and what a build leaves take 1 to 2 GiB. */
+export const DISK_DEFAULT_MIB = 4_096;
+
 /**
  * A new instance is made only where its whole disk would fit and this much of the host's would still be free: databases, builds and the journal go on
  * living there.

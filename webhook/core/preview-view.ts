@@ -191,8 +191,8 @@ export interface PlanView {
 }
 
 export interface DoctorFinding {
-  /** `orphan`: on the host without a record. `drift`: not as wanted, and nothing is being done about it. `unknown`: could not be looked at. */
-  readonly kind: 'orphan' | 'drift' | 'failed' | 'unknown';
+  /** `orphan`: on the host without a record. `drift`: not as wanted, and nothing is being done about it. `unknown`: could not be looked at. `host`: it is short of something. */
+  readonly kind: 'orphan' | 'drift' | 'failed' | 'unknown' | 'host';
   readonly about: string;
   readonly message: string;
   /** What `--fix` did, or would do; null where a person is needed. */

@@ -2,15 +2,18 @@
  * A container's disk: a sparse file of the host that holds an ext4 as large as the manifest's `limits.diskMiB`, mounted as the container's root. The
  * guest can fill it, in bytes and in inodes, and nothing else. Each step looks first, may be repeated, and may be cut off anywhere.
  */
-import { rm, stat, statfs, truncate, writeFile } from 'node:fs/promises';
+import { readdir, rm, stat, statfs, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OperatorError } from '../core/errors.ts';
-import { HOST_DISK_RESERVE_MIB } from '../core/limits.ts';
+import type { DiskRoom } from '../core/host-verbs.ts';
+import { HOST_DISK_RESERVE_MIB, RETRY_MAX_MS } from '../core/limits.ts';
 import { mountUnitText } from './definition.ts';
 import { must } from './programs.ts';
 import { diskDirectory, rootDirectory, unitDirectory, type ContainerPlace } from './settings.ts';
 
 const MIB = 1024 * 1024;
+/** What stat(2) counts in, whatever the file system does. */
+const blockBytes = 512;
 
 /**
  * An inode for 8 KiB: the files of a node_modules are 5 to 10 KiB large. Half a million of them are then 3% of 4 GiB, of which the file takes none
@@ -30,13 +33,27 @@ export async function makeDisk(place: ContainerPlace, sizeMiB: number): Promise<
   await mountDisk(place);
 }
 
-async function hasRoomFor(sizeMiB: number): Promise<void> {
+/** What is free for disks, and what those that are there may still take of it. */
+export async function measureDisks(): Promise<DiskRoom> {
+  const names = await readdir(diskDirectory);
+  // One that is removed meanwhile takes nothing.
+  const disks = await Promise.all(names.map((name) => stat(join(diskDirectory, name)).catch(() => null)));
+  const unfilled = disks.map((disk) => (disk === null ? 0 : Math.max(0, disk.size - disk.blocks * blockBytes)));
+  return { freeMiB: await freeMiB(), unfilledMiB: Math.floor(unfilled.reduce((sum, bytes) => sum + bytes, 0) / MIB) };
+}
+
+async function freeMiB(): Promise<number> {
   const { bavail, bsize } = await statfs(diskDirectory);
-  const freeMiB = Math.floor((bavail * bsize) / MIB);
-  if (freeMiB >= sizeMiB + HOST_DISK_RESERVE_MIB) return;
+  return Math.floor((bavail * bsize) / MIB);
+}
+
+async function hasRoomFor(sizeMiB: number): Promise<void> {
+  const free = await freeMiB();
+  if (free >= sizeMiB + HOST_DISK_RESERVE_MIB) return;
   throw new OperatorError(
     'RUNTIME_FAILED',
-    `The host has ${freeMiB} MiB of disk left: too little for another ${sizeMiB} MiB and the ${HOST_DISK_RESERVE_MIB} MiB that stay free.`,
+    `The host has ${free} MiB of disk left: too little for another ${sizeMiB} MiB and the ${HOST_DISK_RESERVE_MIB} MiB that stay free. ` +
+      `It is tried again by itself, at the latest ${RETRY_MAX_MS / 60_000} minutes after there is room: when other previews are closed, or with a smaller limits.diskMiB.`,
   );
 }
 

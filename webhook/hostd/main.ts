@@ -13,6 +13,7 @@ import {
   stopContainer,
 } from './containers.ts';
 import { adaptCaddyfile, loadRoutes } from './caddy.ts';
+import { measureDisks } from './disk.ts';
 import { evaluateConfig } from './evaluation.ts';
 import { runInside } from './command.ts';
 import { readJournal, startUnit } from './guest.ts';
@@ -82,6 +83,8 @@ async function perform(
       return host.network.answers();
     case 'count-connections':
       return host.network.connections(request.name);
+    case 'measure-disks':
+      return measureDisks();
     case 'adapt-caddyfile':
       return adaptCaddyfile(host.settings, request.text);
     case 'load-routes':

@@ -1,5 +1,6 @@
 /** Compares what is recorded, what is wanted and what is there; with `fix`, asks for what is missing and removes what is nobody's. */
 import { operatorErrorFrom } from '../core/errors.ts';
+import { DISK_DEFAULT_MIB, HOST_DISK_RESERVE_MIB } from '../core/limits.ts';
 import { explainPlan, planFor } from '../core/plan.ts';
 import { phaseOf, type PreviewRecord } from '../core/preview.ts';
 import type { DoctorFinding, DoctorView } from '../core/preview-view.ts';
@@ -31,7 +32,22 @@ export async function examine(op: Operator, fix: boolean, signal: AbortSignal): 
     const some = records.slice(first, first + LOOKS_AT_ONCE);
     findings.push(...(await Promise.all(some.map((record) => examinePreview(op, record, { fix, signal })))).flat());
   }
+  findings.push(...(await examineDisk(op)));
   return { previews: records.length, findings, isFixed: fix };
+}
+
+/** What the next preview of the usual size would be told. */
+async function examineDisk(op: Pick<Operator, 'runtime'>): Promise<DoctorFinding[]> {
+  const found = { kind: 'host', about: 'disk', fix: null } as const;
+  try {
+    const room = await op.runtime.diskRoom();
+    if (room === null || room.freeMiB >= DISK_DEFAULT_MIB + HOST_DISK_RESERVE_MIB) return [];
+    const { freeMiB, unfilledMiB } = room;
+    const message = `${freeMiB} MiB are left, and its previews may still take ${unfilledMiB}; a new one of ${DISK_DEFAULT_MIB} MiB has no room and waits`;
+    return [{ ...found, message }];
+  } catch (error) {
+    return [{ ...found, kind: 'unknown', message: operatorErrorFrom(error).message }];
+  }
 }
 
 async function examineOrphan(orphan: Orphan, fix: boolean): Promise<DoctorFinding> {

@@ -5,7 +5,7 @@
 import { fastify, type FastifyInstance } from 'fastify';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { phaseOf } from '../core/preview.ts';
-import type { Log, PreviewStore } from '../ports.ts';
+import type { Log, PreviewStore, Runtime } from '../ports.ts';
 
 export interface DeliveryCounter {
   /** One answer of the webhook: what it was (`accepted`, `duplicate`, `ignored`, `pong`, or the code of the error), its status, and how long it took. */
@@ -25,11 +25,14 @@ type Counts = Readonly<Record<string, number>>;
 export interface MetricsSources {
   readonly store?: Pick<PreviewStore, 'list'>;
   readonly countJobs?: () => Promise<Counts>;
+  readonly runtime?: Pick<Runtime, 'diskRoom'>;
   readonly log: Pick<Log, 'warn'>;
 }
 
 /** Our own part of an acknowledgement is about a millisecond; GitHub gives up after ten seconds. */
 const ANSWER_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10];
+
+const MIB = 1024 * 1024;
 
 /** A registry of its own: two in one process count apart. */
 export function createMetrics(sources: MetricsSources): Metrics {
@@ -62,7 +65,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
       sources.log.warn({ error }, 'State could not be read for /metrics.');
     }
   };
-  const { store, countJobs } = sources;
+  const { store, countJobs, runtime } = sources;
   if (store !== undefined) {
     const previews: Gauge = new Gauge({
       name: 'berth_previews',
@@ -79,6 +82,15 @@ export function createMetrics(sources: MetricsSources): Metrics {
       labelNames: ['state'],
       registers,
       collect: () => whatCounts(jobs, 'state', countJobs),
+    });
+  }
+  if (runtime !== undefined) {
+    const disk: Gauge = new Gauge({
+      name: 'berth_disk_bytes',
+      help: 'The host’s disk under the previews’ own: what is free, and what those that are there may still take.',
+      labelNames: ['state'],
+      registers,
+      collect: () => whatCounts(disk, 'state', () => diskBytes(runtime)),
     });
   }
 
@@ -99,6 +111,11 @@ async function countPhases(store: Pick<PreviewStore, 'list'>): Promise<Counts> {
     counts[name] = (counts[name] ?? 0) + 1;
   }
   return counts;
+}
+
+async function diskBytes(runtime: Pick<Runtime, 'diskRoom'>): Promise<Counts> {
+  const room = await runtime.diskRoom();
+  return room === null ? {} : { free: room.freeMiB * MIB, unfilled: room.unfilledMiB * MIB };
 }
 
 /** GET /metrics, for a server that has other routes too. */

@@ -336,6 +336,19 @@ test('doctor finds what belongs to nobody and what is not as wanted; --fix sees 
   await waitUntil('it runs again', async () => (await operator.preview('doctor')).status === 0);
 });
 
+test('doctor says when the host has no room for another instance, whatever its previews may still take', async () => {
+  await using operator = await AnApiOperator.start();
+  operator.diskRoom = { freeMiB: 50_000, unfilledMiB: 80_000 };
+  assert.equal((await operator.preview('doctor')).status, 0);
+  operator.diskRoom = { freeMiB: 6_000, unfilledMiB: 80_000 };
+  const short = await operator.preview('doctor');
+  assert.equal(short.status, 1);
+  assert.match(
+    short.stdout,
+    /^host +disk: 6000 MiB are left, and its previews may still take 80000; a new one of 4096 MiB has no room and waits$/m,
+  );
+});
+
 test('completion offers commands, options, and the names that there are', async () => {
   await using operator = await AnApiOperator.start();
   operator.pull(7, FIRST);

@@ -55,6 +55,7 @@ export function nixosContainerRuntime(settings: NixosContainerSettings, tools: T
       const waiting = staged.filter((name) => name !== null).filter((name) => !names.has(name));
       return [...containers, ...waiting.map((name) => ({ name, running: false, services: [] }))];
     },
+    diskRoom: () => hostd.ask({ verb: 'measure-disks' }),
     addressesOf: (slot) => addressesOf(settings.pool, slot),
     // Beside the app in the guest's file system; no daemon, no token.
     repositoryUrlOf: () => 'file:///home/preview/repository.git',

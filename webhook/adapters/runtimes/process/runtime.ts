@@ -78,6 +78,7 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
       const found = await Promise.all(names.map(observe));
       return found.filter((each) => each !== null);
     },
+    diskRoom: async () => null,
     addressesOf: (slot) => localAddressesOf(options.pool, slot),
     repositoryUrlOf: (name) =>
       programs.bubblewrap === null ? pathToFileURL(layout(name).repository).href : `file://${REPOSITORY_INSIDE}`,
