@@ -309,8 +309,8 @@ export interface HealthRequest {
 export interface Health {
   /**
    * Resolves when every upstream accepts connections and the main one has given a good answer. Throws NEVER_LISTENED or UNHEALTHY, after the
-   * timeout. `isCrashing` says in a sentence which service keeps ending, or null; it is asked after each try, a good one too: then it
-   * throws SERVICE_CRASHED.
+   * timeout. `isCrashing` says in a sentence which service keeps ending, or null; it is asked before a good answer counts, and again and
+   * again beside the tries: then it throws SERVICE_CRASHED.
    */
   check(request: HealthRequest, isCrashing: () => Promise<string | null>, signal: AbortSignal): Promise<void>;
 }

@@ -170,7 +170,7 @@ export interface HostResults {
   'start-container': null;
   'stop-container': null;
   'remove-container': null;
-  'start-unit': { readonly ok: boolean };
+  'start-unit': { readonly ok: boolean } | null;
   'read-journal': null;
   'run-inside': { readonly status: number };
   'switch-answers': null;

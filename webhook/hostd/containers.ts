@@ -2,7 +2,7 @@
  * Containers by the safe sequences of our contract of nixos-container (its section 7), whose traps are named where they are met:
  * stop before destroy, reset-failed before start, a failed start is not a stopped container, an existing root leaks into a new one.
  */
-import { appendFile, lstat, mkdir, readdir, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises';
+import { appendFile, chown, lstat, mkdir, readdir, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OperatorError } from '../core/errors.ts';
 import { environmentFileText } from '../core/environment.ts';
@@ -87,7 +87,7 @@ async function fillRoot(
   await mkdir(join(place.root, 'etc'), { recursive: true, mode: 0o755 });
   await writeFile(join(place.root, 'etc/preview.env'), environmentFileText(environment), { mode: 0o600 });
   await mkdir(home, { recursive: true, mode: 0o755 });
-  await must(['chown', `${uid}:${uid}`, home]);
+  await chown(home, uid, uid);
   // Read as the operator, written as the guest's own user: neither end can touch more than that user may, whatever the tree holds.
   const { operatorUid, operatorGid, staging } = settings;
   const readable = ['source', 'repository.git'];
@@ -119,10 +119,12 @@ export async function startContainer(settings: HostSettings, name: InstanceName,
   const limits = limitsFromConf(conf);
   if (limits === null) throw new OperatorError('RUNTIME_FAILED', `The container ${name} does not exist.`);
   await mountDisk(place);
+  // Five starts in ten seconds would make this one fail (trap 2). Without a folder of settings there was none: it goes with the container, whose
+  // removal resets those of a namesake, and with the host's boot.
+  const wasStarted = await exists(place.dropIn);
   await mkdir(place.dropIn, { recursive: true });
   await writeFile(join(place.dropIn, 'berth.conf'), unitSettings(place, limits));
-  // Five failed starts in ten seconds, also of an earlier namesake, would make this one fail (trap 2).
-  await run(['systemctl', 'reset-failed', place.unit]);
+  if (wasStarted) await run(['systemctl', 'reset-failed', place.unit]);
   const started = await run(['nixos-container', 'start', name], { signal, timeoutMs: startTimeoutMs }).catch(
     async (error) => {
       await stopContainer(settings, name);

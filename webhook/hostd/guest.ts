@@ -7,6 +7,7 @@ import type { HostRequest } from '../core/host-verbs.ts';
 import type { InstanceName } from '../core/names.ts';
 import { unitsFromConf } from './definition.ts';
 import { eachLine, run, type Argv } from './programs.ts';
+import { hasLink } from './states.ts';
 import { placeOf, type HostSettings } from './settings.ts';
 
 type StartUnit = Extract<HostRequest, { verb: 'start-unit' }>;
@@ -20,12 +21,13 @@ async function unitsOf(settings: HostSettings, name: InstanceName): Promise<Retu
   return unitsFromConf(await readFile(placeOf(settings, name).conf, 'utf8').catch(() => ''));
 }
 
-/** Starts a unit and waits for its job. When the caller goes away the unit is ended. */
+/** Starts a unit and waits for its job; null when no guest runs. When the caller goes away the unit is ended. */
 export async function startUnit(
   settings: HostSettings,
   request: StartUnit,
   signal: AbortSignal,
-): Promise<{ ok: boolean }> {
+): Promise<{ ok: boolean } | null> {
+  if (!(await hasLink(placeOf(settings, request.name)))) return null;
   const { setup } = await unitsOf(settings, request.name);
   const unit = request.unit === 'setup-preview.service' ? setup : request.unit;
   try {

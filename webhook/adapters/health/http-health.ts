@@ -23,10 +23,10 @@ export function httpHealth(options: { readonly clock: Clock }): Health {
     async check(request, isCrashing, signal) {
       const { clock } = options;
       const since = clock.now().getTime();
+      const newestWord = askedBeside(isCrashing, clock);
       for (;;) {
         signal.throwIfAborted();
-        const fault = await look(request, signal);
-        const crashing = await isCrashing();
+        const [fault, crashing] = await Promise.all([look(request, signal), newestWord()]);
         if (crashing !== null) throw new OperatorError('SERVICE_CRASHED', crashing);
         if (fault === null) return;
         const waitedMs = clock.now().getTime() - since;
@@ -35,6 +35,29 @@ export function httpHealth(options: { readonly clock: Clock }): Health {
         await clock.sleep(Math.min(pauseMs, request.timeoutMs - waitedMs), signal);
       }
     },
+  };
+}
+
+/**
+ * What `ask` said last. It is asked beside the looks and not between them, because it may take longer than an app takes to come up; only its first
+ * answer is waited for.
+ */
+function askedBeside<Answer>(ask: () => Promise<Answer>, clock: Clock): () => Promise<Answer> {
+  let nextAt = Infinity;
+  const asked = (): Promise<Answer> => {
+    nextAt = Infinity;
+    const answer = ask();
+    const heard = () => {
+      newest = answer;
+      nextAt = clock.now().getTime() + PAUSE_MAX_MS;
+    };
+    answer.then(heard, heard);
+    return answer;
+  };
+  let newest = asked();
+  return () => {
+    if (clock.now().getTime() >= nextAt) void asked();
+    return newest;
   };
 }
 

@@ -128,6 +128,34 @@ test('a service that keeps ending is told apart at once', async () => {
   });
 });
 
+test('a good answer does not count while another service keeps ending', async (t) => {
+  const port = await listening(
+    t,
+    http.createServer((_, response) => void response.end()),
+  );
+  const crash = async () => 'worker ended 3 times.';
+  await assert.rejects(health.check(request(port), crash, signal), { code: 'SERVICE_CRASHED' });
+});
+
+test('who keeps ending is asked beside the tries: a slow word is waited for once, and a later one still counts', async (t) => {
+  let tries = 0;
+  const server = http.createServer((_, response) => {
+    tries += 1;
+    response.writeHead(500).end();
+  });
+  const port = await listening(t, server);
+  let asked = 0;
+  const word = async () => {
+    asked += 1;
+    if (asked === 1) return null;
+    const before = tries;
+    while (tries < before + 3) await delay(1);
+    return 'web ended 3 times.';
+  };
+  await assert.rejects(health.check(request(port, { timeoutMs: 60_000 }), word, signal), { code: 'SERVICE_CRASHED' });
+  assert.equal(asked, 2);
+});
+
 test('an abort ends it with its reason, also within a request', async (t) => {
   const controller = new AbortController();
   const reason = new Error('superseded');

@@ -73,8 +73,12 @@ export function nixosContainerRuntime(settings: NixosContainerSettings, tools: T
       await runSetup(hostd, spec, signal, () => lastLines(logs, spec.name));
     },
     start: async (spec, signal) => {
+      if (await startsServices(hostd, spec.name, signal)) return;
+      // Its container does not run, or not yet again: else it was set up just now, and asking first would be for nothing.
       await bringUp(hostd, spec, signal);
-      await startServices(hostd, spec.name, { signal, tail: () => lastLines(logs, spec.name) });
+      if (await startsServices(hostd, spec.name, signal)) return;
+      const detail = await lastLines(logs, spec.name);
+      throw new OperatorError('START_FAILED', 'The services of the app could not be started.', { detail });
     },
     upstreamsOf: ({ slot, manifest }) => {
       const address = addressesOf(settings.pool, slot).instance;
@@ -124,14 +128,9 @@ async function bringUp(hostd: HostDaemon, spec: InstanceSpec, signal: AbortSigna
   await hostd.ask({ verb: 'start-container', name }, { signal });
 }
 
-async function startServices(
-  hostd: HostDaemon,
-  name: InstanceName,
-  { signal, tail }: { signal: AbortSignal; tail: () => Promise<string> },
-): Promise<void> {
-  const { ok } = await hostd.ask({ verb: 'start-unit', name, unit: 'preview.target' }, { signal });
-  if (ok) return;
-  throw new OperatorError('START_FAILED', 'The services of the app could not be started.', { detail: await tail() });
+async function startsServices(hostd: HostDaemon, name: InstanceName, signal: AbortSignal): Promise<boolean> {
+  const started = await hostd.ask({ verb: 'start-unit', name, unit: 'preview.target' }, { signal });
+  return started?.ok === true;
 }
 
 async function runSetup(
@@ -145,8 +144,9 @@ async function runSetup(
   const timeout = AbortSignal.timeout(seconds * 1_000);
   const request = { verb: 'start-unit', name: spec.name, unit: 'setup-preview.service' } as const;
   try {
-    const { ok } = await hostd.ask(request, { signal: AbortSignal.any([signal, timeout]) });
-    if (!ok) throw new OperatorError('SETUP_FAILED', 'The setup command failed.', { detail: await tail() });
+    const ended = await hostd.ask(request, { signal: AbortSignal.any([signal, timeout]) });
+    if (ended?.ok !== true)
+      throw new OperatorError('SETUP_FAILED', 'The setup command failed.', { detail: await tail() });
   } catch (error) {
     if (signal.aborted || !timeout.aborted) throw error;
     throw new OperatorError('SETUP_TIMED_OUT', `The setup command did not end within ${seconds} s.`, {
