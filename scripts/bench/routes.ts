@@ -1,7 +1,7 @@
 /**
  * Routes on the real stack, with 10, 100, 1,000 and 5,000 previews, a hundred of each repository: how long a switch takes, a new route and a
  * close, with what was lost of 1,000 requests a second and of open streams meanwhile; and the request rate of the first, the middle and the last host
- * name, beside the app's own without Caddy. On a test host of its own; needs root.
+ * name, beside the app's own without Caddy. `MaxWaitedMs` is how long the makers of the longest change waited for a core, `MaxOnACoreMs` the longest without such waits. On a test host of its own; needs root.
  */
 import { join, resolve } from 'node:path';
 import { bringUpTestHost } from '../../test/host/test-host.ts';

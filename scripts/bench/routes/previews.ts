@@ -14,6 +14,7 @@ import { openNftSession } from '../../../webhook/hostd/nft-session.ts';
 import { must } from '../../../webhook/hostd/programs.ts';
 import { host, hostd, startHostd } from '../../../test/host/inside/a-host-runtime.ts';
 import { median, type BenchRow } from '../parts/report.ts';
+import { waitedForACore } from './waited-for-a-core.ts';
 import { silentLog } from '../../../test/support/silent-log.ts';
 
 const counts = (process.argv[2] ?? '').split(',').map(Number);
@@ -112,7 +113,7 @@ async function openStreams(): Promise<() => number> {
   };
 }
 
-/** How long the change takes, and what a steady load on the first preview and the open streams of ten lost during all rounds. */
+/** How long the change takes, how much of the longest its makers waited for a core, and what a steady load on the first preview and the open streams of ten lost during all rounds. */
 async function underLoad(
   name: string,
   change: (round: number) => Promise<void>,
@@ -122,19 +123,26 @@ async function underLoad(
   const printed = text(given(load.stdout));
   // Until it is in its stride.
   await delay(1_000);
+  const waited = waitedForACore();
   const times: number[] = [];
+  const waits: number[] = [];
   for (let round = 0; round < rounds; round += 1) {
+    const waitedBefore = waited();
     const begun = performance.now();
     await change(round);
     times.push(performance.now() - begun);
+    waits.push(waited() - waitedBefore);
     await delay(pauseMs);
   }
   load.stdin?.end();
+  const longest = Math.max(...times);
   const { requests, failed } = JSON.parse(await printed) as { requests: number; failed: number };
   const rounded = (ms: number) => Math.round(ms * 10) / 10;
   return {
     [`${name}Ms`]: rounded(median(times)),
-    [`${name}MaxMs`]: rounded(Math.max(...times)),
+    [`${name}MaxMs`]: rounded(longest),
+    [`${name}MaxWaitedMs`]: rounded(waits[times.indexOf(longest)] ?? Number.NaN),
+    [`${name}MaxOnACoreMs`]: rounded(Math.max(...times.map((ms, round) => ms - (waits[round] ?? 0)))),
     [`${name}Lost`]: `${failed} of ${requests} requests, ${endStreams()} of ${streams} streams`,
   };
 }
