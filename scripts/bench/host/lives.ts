@@ -182,14 +182,18 @@ const toolsOf =
         return [];
     }
   };
-const totalOf = (all: readonly Times[]): number => medians(all)['total'] ?? Number.NaN;
+/** The one of the median total, whole: medians of each step would add up to another. */
+function middle(part: 'open' | 'update' | 'rollback' | 'close'): Times {
+  const all = lives.map((life) => life[part]).toSorted((a, b) => (a['total'] ?? 0) - (b['total'] ?? 0));
+  return all[Math.floor(all.length / 2)] ?? {};
+}
 console.log(
   JSON.stringify([
-    ...rowsOf('open', medians(lives.map((life) => life.open)), toolsOf('open')),
-    ...rowsOf('update', medians(lives.map((life) => life.update)), toolsOf('update')),
+    ...rowsOf('open', middle('open'), toolsOf('open')),
+    ...rowsOf('update', middle('update'), toolsOf('update')),
     ...rowsOfWhole(
       'rollback',
-      totalOf(lives.map((life) => life.rollback)),
+      middle('rollback')['total'] ?? Number.NaN,
       named(
         'the command’s start: Node.js',
         'the container’s boot, again',
@@ -199,7 +203,7 @@ console.log(
     ),
     ...rowsOfWhole(
       'close',
-      totalOf(lives.map((life) => life.close)),
+      middle('close')['total'] ?? Number.NaN,
       named('both containers’ end and nixos-container destroy', 'DROP DATABASE and ROLE'),
     ),
   ]),
