@@ -308,9 +308,8 @@ export interface HealthRequest {
 
 export interface Health {
   /**
-   * Resolves when every upstream accepts connections and the main one has given a good answer. Throws NEVER_LISTENED or UNHEALTHY, after the
-   * timeout. `isCrashing` says in a sentence which service keeps ending, or null; it is asked before a good answer counts, and again and
-   * again beside the tries: then it throws SERVICE_CRASHED.
+   * Resolves when every upstream accepts connections and the main one has given a good answer. Throws NEVER_LISTENED or UNHEALTHY after the timeout, and
+   * SERVICE_CRASHED for what `isCrashing` says: a sentence about a service that keeps ending, asked for beside the tries, once at least.
    */
   check(request: HealthRequest, isCrashing: () => Promise<string | null>, signal: AbortSignal): Promise<void>;
 }
