@@ -182,7 +182,7 @@ async function toolTimes(directory: string, { github, pull, database, instances 
   const remote = { url: `${github.cloneBase}/${pull.base.fullName}.git`, scheme: 'file', token: null };
   const { times, timed } = stopwatch();
   await initAlone(mirror, timed);
-  await gitAlone(mirror, remote, sha, timed);
+  await gitAlone(mirror, { remote, sha }, timed);
   await timed('create database', () =>
     database.query('create database bench_preview template template0 strategy wal_log'),
   );

@@ -56,42 +56,28 @@ export function createMetrics(sources: MetricsSources): Metrics {
     help: 'Times that state could not be read for /metrics.',
     registers,
   });
-  const whatCounts = async (gauge: Gauge, label: string, read: () => Promise<Counts>): Promise<void> => {
-    gauge.reset();
-    try {
-      for (const [value, count] of Object.entries(await read())) gauge.set({ [label]: value }, count);
-    } catch (error) {
-      scrapeErrors.inc();
-      sources.log.warn({ error }, 'State could not be read for /metrics.');
-    }
+  /** Read anew at each scrape. */
+  const counted = (gauge: { name: string; help: string; label: string }, read: () => Promise<Counts>): void => {
+    const { name, help, label } = gauge;
+    const collect = async (): Promise<void> => {
+      counts.reset();
+      try {
+        for (const [value, count] of Object.entries(await read())) counts.set({ [label]: value }, count);
+      } catch (error) {
+        scrapeErrors.inc();
+        sources.log.warn({ error }, 'State could not be read for /metrics.');
+      }
+    };
+    const counts: Gauge = new Gauge({ name, help, labelNames: [label], registers, collect });
   };
   const { store, countJobs, runtime } = sources;
-  if (store !== undefined) {
-    const previews: Gauge = new Gauge({
-      name: 'berth_previews',
-      help: 'Previews by phase.',
-      labelNames: ['phase'],
-      registers,
-      collect: () => whatCounts(previews, 'phase', () => countPhases(store)),
-    });
-  }
-  if (countJobs !== undefined) {
-    const jobs: Gauge = new Gauge({
-      name: 'berth_jobs',
-      help: 'Jobs in the queue by state.',
-      labelNames: ['state'],
-      registers,
-      collect: () => whatCounts(jobs, 'state', countJobs),
-    });
-  }
+  if (store !== undefined)
+    counted({ name: 'berth_previews', help: 'Previews by phase.', label: 'phase' }, () => countPhases(store));
+  if (countJobs !== undefined)
+    counted({ name: 'berth_jobs', help: 'Jobs in the queue by state.', label: 'state' }, countJobs);
   if (runtime !== undefined) {
-    const disk: Gauge = new Gauge({
-      name: 'berth_disk_bytes',
-      help: 'The host’s disk under the previews’ own: what is free, and what those that are there may still take.',
-      labelNames: ['state'],
-      registers,
-      collect: () => whatCounts(disk, 'state', () => diskBytes(runtime)),
-    });
+    const help = 'The host’s disk under the previews’ own: what is free, and what those that are there may still take.';
+    counted({ name: 'berth_disk_bytes', help, label: 'state' }, () => diskBytes(runtime));
   }
 
   return {

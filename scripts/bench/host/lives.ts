@@ -116,13 +116,13 @@ async function aLife(round: number): Promise<Life> {
 async function toolsAlone(slug: string, pull: FakePullRequest): Promise<Times> {
   const { times, timed } = stopwatch();
   const remote = { url: `${cloneUrl}/acme/shop.git`, scheme: 'http', token };
-  await gitAlone(mirror, remote, pull.head as Sha, timed);
+  await gitAlone(mirror, { remote, sha: pull.head as Sha }, timed);
   await databaseAlone(database, timed);
   await caddyAlone(settings, `/etc/caddy/previews/${slug}.caddy`, timed);
   await nodeAlone(timed);
   const [original] = await instancesOf(slug);
   if (original === undefined) throw new Error(`${slug} has no instance`);
-  const [first, second] = aloneSlots.map((slot) => containerAlone(settings, nft, slot, original.name));
+  const [first, second] = aloneSlots.map((slot) => containerAlone({ settings, nft }, slot, original.name));
   if (first === undefined || second === undefined) throw new Error('two containers are needed');
   await first.open(timed);
   await first.stop();

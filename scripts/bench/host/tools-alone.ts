@@ -31,8 +31,7 @@ export interface AloneContainer {
 }
 
 export function containerAlone(
-  settings: HostSettings,
-  nft: NftSession,
+  { settings, nft }: { settings: HostSettings; nft: NftSession },
   slot: number,
   original: InstanceName,
 ): AloneContainer {

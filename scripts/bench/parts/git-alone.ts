@@ -24,7 +24,11 @@ export async function initAlone(mirror: string, timed: Timed): Promise<void> {
 }
 
 /** `git fetch` of a commit that the mirror does not have, `git read` of its preview.toml and `git place` of its tree and a pack of it. */
-export async function gitAlone(mirror: string, remote: Remote, sha: Sha, timed: Timed): Promise<void> {
+export async function gitAlone(
+  mirror: string,
+  { remote, sha }: { remote: Remote; sha: Sha },
+  timed: Timed,
+): Promise<void> {
   const directory = `${mirror}.placed`;
   await mkdir(join(directory, 'source'), { recursive: true });
   await timed('git fetch', () => git(fetchShaCommand(mirror, remote, sha)));

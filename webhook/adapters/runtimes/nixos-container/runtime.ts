@@ -72,14 +72,7 @@ export function nixosContainerRuntime(settings: NixosContainerSettings, tools: T
       await bringUp(hostd, spec, signal);
       await runSetup(hostd, spec, signal, () => lastLines(logs, spec.name));
     },
-    start: async (spec, signal) => {
-      if (await startsServices(hostd, spec.name, signal)) return;
-      // Its container does not run, or not yet again: else it was set up just now, and asking first would be for nothing.
-      await bringUp(hostd, spec, signal);
-      if (await startsServices(hostd, spec.name, signal)) return;
-      const detail = await lastLines(logs, spec.name);
-      throw new OperatorError('START_FAILED', 'The services of the app could not be started.', { detail });
-    },
+    start: (spec, signal) => startApp(hostd, spec, { signal, tail: () => lastLines(logs, spec.name) }),
     upstreamsOf: ({ slot, manifest }) => {
       const address = addressesOf(settings.pool, slot).instance;
       return Object.fromEntries(portsOf(manifest).map((port) => [String(port), { address, port }]));
@@ -126,6 +119,18 @@ async function bringUp(hostd: HostDaemon, spec: InstanceSpec, signal: AbortSigna
     await hostd.ask({ verb: 'create-container', name, system: spec.system, environment, limits, units }, { signal });
   }
   await hostd.ask({ verb: 'start-container', name }, { signal });
+}
+
+async function startApp(
+  hostd: HostDaemon,
+  spec: InstanceSpec,
+  { signal, tail }: { signal: AbortSignal; tail: () => Promise<string> },
+): Promise<void> {
+  // It was set up just now, most often, and asking whether it runs would be for nothing.
+  if (await startsServices(hostd, spec.name, signal)) return;
+  await bringUp(hostd, spec, signal);
+  if (await startsServices(hostd, spec.name, signal)) return;
+  throw new OperatorError('START_FAILED', 'The services of the app could not be started.', { detail: await tail() });
 }
 
 async function startsServices(hostd: HostDaemon, name: InstanceName, signal: AbortSignal): Promise<boolean> {
