@@ -190,7 +190,6 @@ const TOO_LARGE: ReadonlySet<string> = new Set([
   'webhook/commands/hostctl/open-host.ts runVerb',
   'webhook/core/plan.ts planFor',
   'webhook/core/plan.ts tearDown',
-  'webhook/hostd/network.ts openNetwork',
   'scripts/nix/evaluation.ts instantiate',
   'initial-install/install.ts checkAndConfirm',
   'initial-install/install.ts runPhase',
