@@ -19,7 +19,7 @@ import { startEmbeddedPostgres } from '../../webhook/adapters/embedded-postgres/
 import type { Sha } from '../../webhook/core/pull-request.ts';
 import { APP_FILES } from '../demo/app-files.ts';
 import { get as getThroughGateway } from '../demo/steady-load.ts';
-import { gitAlone, initAlone } from './parts/git-alone.ts';
+import { fetchAlone, initAlone, placeAlone } from './parts/git-alone.ts';
 import { printMeasured, type BenchRow } from './parts/report.ts';
 import { medians, rowsOf, SETTLED_MS, stopwatch, type Times } from './parts/steps.ts';
 
@@ -182,7 +182,8 @@ async function toolTimes(directory: string, { github, pull, database, instances 
   const remote = { url: `${github.cloneBase}/${pull.base.fullName}.git`, scheme: 'file', token: null };
   const { times, timed } = stopwatch();
   await initAlone(mirror, timed);
-  await gitAlone(mirror, { remote, sha }, timed);
+  await fetchAlone(mirror, { remote, sha }, timed);
+  await timed('git place', () => placeAlone(mirror, sha));
   await timed('create database', () =>
     database.query('create database bench_preview template template0 strategy wal_log'),
   );

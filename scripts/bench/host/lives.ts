@@ -13,9 +13,9 @@ import { instanceNameOf, type InstanceName } from '../../../webhook/core/names.t
 import type { Sha } from '../../../webhook/core/pull-request.ts';
 import { openNftSession } from '../../../webhook/hostd/nft-session.ts';
 import { settingsFrom } from '../../../webhook/hostd/settings.ts';
-import { gitAlone, initAlone } from '../parts/git-alone.ts';
+import { fetchAlone, initAlone, placeAlone } from '../parts/git-alone.ts';
 import { medians, rowsOf, rowsOfWhole, SETTLED_MS, stopwatch, type Timed, type Times } from '../parts/steps.ts';
-import { caddyAlone, containerAlone, databaseAlone, nodeAlone } from './tools-alone.ts';
+import { caddyAlone, containerAlone, createDatabaseAlone, dropDatabaseAlone, nodeAlone } from './tools-alone.ts';
 
 const rounds = Number(process.argv[2]);
 /** Slots that the operator, which takes the lowest, does not get to. */
@@ -117,8 +117,14 @@ async function aLife(round: number): Promise<Life> {
 async function toolsAlone(slug: string, pull: FakePullRequest): Promise<Times> {
   const { times, timed } = stopwatch();
   const remote = { url: `${cloneUrl}/acme/shop.git`, scheme: 'http', token };
-  await gitAlone(mirror, { remote, sha: pull.head as Sha }, timed);
-  await databaseAlone(database, timed);
+  const sha = pull.head as Sha;
+  await fetchAlone(mirror, { remote, sha }, timed);
+  await timed('git place', () => placeAlone(mirror, sha));
+  // As the operator does it: on the same cores, at once.
+  await timed('git place beside CREATE ROLE and DATABASE', () =>
+    Promise.all([placeAlone(mirror, sha), createDatabaseAlone(database)]),
+  );
+  await timed('DROP DATABASE and ROLE', () => dropDatabaseAlone(database));
   await caddyAlone(settings, `/etc/caddy/previews/${slug}.caddy`, timed);
   await nodeAlone(timed);
   const [original] = await instancesOf(slug);
@@ -165,7 +171,7 @@ const toolsOf =
       case 'read-manifest':
         return named('git read');
       case 'place-source':
-        return kind === 'open' ? longer('git place', 'CREATE ROLE and DATABASE') : named('git place');
+        return named(kind === 'open' ? 'git place beside CREATE ROLE and DATABASE' : 'git place');
       case 'set-up':
         return named(
           'nixos-container create beside mkfs.ext4 and mount',

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { adaptCaddyfile } from '../../../webhook/hostd/caddy.ts';
-import { limitsFromConf, nspawnFlags } from '../../../webhook/hostd/definition.ts';
+import { limitsFromConf, nspawnFlags, unitSettings } from '../../../webhook/hostd/definition.ts';
 import type { NftSession } from '../../../webhook/hostd/nft-session.ts';
 import { must, mustPipe, run } from '../../../webhook/hostd/programs.ts';
 import { admitScript, forgetScript } from '../../../webhook/hostd/ruleset.ts';
@@ -54,6 +54,9 @@ export function containerAlone(
         Promise.all([create(place, system), disk(place, limits.diskMiB)]),
       );
       await timed('tar', () => fill(place, like));
+      // The same walls and limits, which systemd and nspawn put up.
+      await mkdir(place.dropIn, { recursive: true });
+      await writeFile(join(place.dropIn, 'berth.conf'), unitSettings(place, limits));
       await appendFile(place.conf, `EXTRA_NSPAWN_FLAGS="${nspawnFlags(place).join(' ')}"\n`);
       await nft.apply(admitScript(place));
       await start(timed);
@@ -71,6 +74,7 @@ export function containerAlone(
       await must(['systemctl', 'stop', unit]);
       await must(['umount', place.root]);
       await rm(place.disk);
+      await rm(place.dropIn, { recursive: true });
       await must(['nixos-container', 'destroy', name]);
       await nft.apply(forgetScript(place));
     },
@@ -123,15 +127,14 @@ async function answers(address: string): Promise<void> {
 }
 
 /** A role with a database of its own. */
-export async function databaseAlone(client: Client, timed: Timed): Promise<void> {
-  await timed('CREATE ROLE and DATABASE', async () => {
-    await client.query(`create role bench_preview login password 'bench'`);
-    await client.query('create database bench_preview owner bench_preview template template0 strategy wal_log');
-  });
-  await timed('DROP DATABASE and ROLE', async () => {
-    await client.query('drop database bench_preview with (force)');
-    await client.query('drop role bench_preview');
-  });
+export async function createDatabaseAlone(client: Client): Promise<void> {
+  await client.query(`create role bench_preview login password 'bench'`);
+  await client.query('create database bench_preview owner bench_preview template template0 strategy wal_log');
+}
+
+export async function dropDatabaseAlone(client: Client): Promise<void> {
+  await client.query('drop database bench_preview with (force)');
+  await client.query('drop role bench_preview');
 }
 
 /** Caddy's reading of a preview's route, in the site as it is. */

@@ -23,27 +23,29 @@ export async function initAlone(mirror: string, timed: Timed): Promise<void> {
   await timed('git init', () => git(initCommand(join(mirror, '..'), mirror)));
 }
 
-/** `git fetch` of a commit that the mirror does not have, `git read` of its preview.toml and `git place` of its tree and a pack of it. */
-export async function gitAlone(
+/** `git fetch` of a commit that the mirror does not have, and `git read` of its preview.toml. */
+export async function fetchAlone(
   mirror: string,
   { remote, sha }: { remote: Remote; sha: Sha },
   timed: Timed,
 ): Promise<void> {
-  const directory = `${mirror}.placed`;
-  await mkdir(join(directory, 'source'), { recursive: true });
   await timed('git fetch', () => git(fetchShaCommand(mirror, remote, sha)));
   await timed('git read', async () => {
     const entry = await git(entryCommand(mirror, sha, 'preview.toml'));
     await git(blobCommand(mirror, (entry.split(/[\s\t]+/)[2] ?? '') as Sha, 65_536));
   });
-  await timed('git place', () =>
-    Promise.all([
-      git(listCommand(mirror, sha)).then(() =>
-        git(checkoutCommand(mirror, sha, join(directory, 'source'), join(directory, 'index'))),
-      ),
-      git(packCommand(mirror, sha, join(directory, 'pack'))),
-    ]),
-  );
+}
+
+/** The commit's tree and a pack of it, both of which go again. */
+export async function placeAlone(mirror: string, sha: Sha): Promise<void> {
+  const directory = `${mirror}.placed`;
+  await mkdir(join(directory, 'source'), { recursive: true });
+  await Promise.all([
+    git(listCommand(mirror, sha)).then(() =>
+      git(checkoutCommand(mirror, sha, join(directory, 'source'), join(directory, 'index'))),
+    ),
+    git(packCommand(mirror, sha, join(directory, 'pack'))),
+  ]);
   await rm(directory, { recursive: true });
 }
 
