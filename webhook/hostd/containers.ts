@@ -76,6 +76,9 @@ async function allDone(works: readonly Promise<unknown>[]): Promise<void> {
   await Promise.all(works);
 }
 
+/** How tar says it: of a file whose last part still had a little room, in the second way. */
+const isFullDisk = /No space left on device|Wrote only \d+ of \d+ bytes/;
+
 /** Everything that the guest finds at its first boot. Nothing is written to its root afterwards: from then on it is hostile ground. */
 async function fillRoot(
   settings: HostSettings,
@@ -103,7 +106,7 @@ async function fillRoot(
     },
     { argv: ['tar', '--extract', '--file=-', '--preserve-permissions'], cwd: home, uid, gid: uid },
   ).catch((error: OperatorError) => {
-    if (error.detail?.includes('No space left on device') !== true) throw error;
+    if (!isFullDisk.test(error.detail ?? '')) throw error;
     throw new OperatorError(
       'SOURCE_REFUSED',
       `The repository, with its history, does not fit on the preview’s disk of ${limits.diskMiB} MiB (limits.diskMiB).`,
