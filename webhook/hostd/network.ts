@@ -22,7 +22,7 @@ import {
 } from './ruleset.ts';
 import { confDirectory, placeOf, type HostSettings } from './settings.ts';
 
-/** How long a flush by somebody else may leave containers without rules. A look costs a millisecond. */
+/** How long a flush by somebody else may leave containers without rules. A look costs a millisecond, however many there are. */
 const watchMs = 1_000;
 
 export interface Network {

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openNftSession } from '../../../webhook/hostd/nft-session.ts';
-import { host } from './a-host-runtime.ts';
+import { lookScript } from '../../../webhook/hostd/ruleset.ts';
+import { host, hostd, startHostd } from './a-host-runtime.ts';
 
 const session = openNftSession();
 before(() => host('nft', 'add table inet t; add map inet t answers { type ipv4_addr : ipv4_addr; }'));
@@ -42,4 +43,21 @@ test('killed while it works: the answer still says what the kernel has', async (
     assert.equal(has(1), true);
     assert.equal(await session.apply(remove(1)), true);
   }
+});
+
+test('the look for our tables changes nothing, and says when one of them is gone', async () => {
+  startHostd();
+  host('systemctl', 'stop', 'berth-hostd');
+  const rules = () => host('nft', 'list', 'ruleset');
+  const before = rules();
+  assert.equal(await session.apply(lookScript), true);
+  assert.equal(rules(), before);
+  host('nft', 'delete', 'table', 'inet', 'berth_answers');
+  assert.equal(await session.apply(lookScript), false);
+  startHostd();
+  await hostd.ask({ verb: 'list-answers' });
+  assert.equal(await session.apply(lookScript), true, 'hostd has put it back at its start');
+  host('systemctl', 'stop', 'berth-hostd');
+  host('nft', 'delete', 'table', 'inet', 'berth');
+  assert.equal(await session.apply(lookScript), false);
 });
