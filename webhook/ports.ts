@@ -241,7 +241,7 @@ export interface InstanceSpec {
 export interface ObservedInstance {
   readonly name: InstanceName;
   readonly running: boolean;
-  /** Per service; empty when nothing runs. */
+  /** Per service, where they were asked for, which takes longer; empty when nothing runs. */
   readonly services: readonly {
     readonly name: string;
     readonly state: 'running' | 'restarting' | 'stopped';
@@ -260,7 +260,7 @@ export interface LogLine {
 /** What runs the instances of this host: sandboxed child processes, or NixOS containers. */
 export interface Runtime {
   readonly kind: 'process' | 'nixos-container';
-  observe(name: InstanceName): Promise<ObservedInstance | null>;
+  observe(name: InstanceName, more?: { services: true }): Promise<ObservedInstance | null>;
   /** Everything on this host that looks like an instance, with or without a record. */
   list(): Promise<ObservedInstance[]>;
   /** Null where instances have no disks of their own. Throws RUNTIME_FAILED. */

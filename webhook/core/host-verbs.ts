@@ -87,7 +87,8 @@ export const commandOutputSchema = z.strictObject({ stream: z.enum(['stdout', 's
 
 export const hostRequestSchema = z.discriminatedUnion('verb', [
   z.strictObject({ verb: z.literal('list-containers') }),
-  z.strictObject({ verb: z.literal('observe-container'), name }),
+  /** Without `units: true` its guest is not asked, and has none. */
+  z.strictObject({ verb: z.literal('observe-container'), name, units: z.boolean().optional() }),
   /** Made, with the staged files of that name in its root; not started. */
   z.strictObject({
     verb: z.literal('create-container'),

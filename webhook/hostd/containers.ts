@@ -207,17 +207,22 @@ export async function listContainers(
   const names = new Set([...named.filter((name) => name !== null), ...admitted]);
   return Promise.all(
     [...names].map(
-      async (name) => (await observeContainer(settings, name)) ?? { name, state: 'leftovers', restarts: 0, units: [] },
+      async (name) =>
+        (await observeContainer(settings, name, true)) ?? { name, state: 'leftovers', restarts: 0, units: [] },
     ),
   );
 }
 
 /** What there is of the container; null when nothing is. One that was cut off while it was made counts as leftovers. */
-export async function observeContainer(settings: HostSettings, name: InstanceName): Promise<ContainerState | null> {
+export async function observeContainer(
+  settings: HostSettings,
+  name: InstanceName,
+  isGuestAsked: boolean,
+): Promise<ContainerState | null> {
   const place = placeOf(settings, name);
   const parts = await Promise.all([place.conf, place.root, place.disk, place.profile].map(exists));
   if (!parts.includes(true)) return null;
   const text = parts.includes(false) ? '' : await readFile(place.conf, 'utf8');
   if (limitsFromConf(text) === null) return { name, state: 'leftovers', restarts: 0, units: [] };
-  return containerStates(place, unitsFromConf(text).apps);
+  return containerStates(place, isGuestAsked ? unitsFromConf(text).apps : []);
 }

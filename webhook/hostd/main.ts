@@ -52,7 +52,7 @@ async function perform(
     case 'list-containers':
       return listContainers(host.settings, await host.network.admitted());
     case 'observe-container':
-      return observeContainer(host.settings, request.name);
+      return observeContainer(host.settings, request.name, request.units === true);
     case 'create-container':
       return createContainer(host.settings, request);
     case 'evaluate-config':

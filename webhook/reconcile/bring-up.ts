@@ -228,7 +228,7 @@ export async function checkHealth(
   const all = Object.values(upstreams);
   const main = mainUpstream(manifest, upstreams);
   const isCrashing = async () => {
-    const services = (await op.runtime.observe(instance.name))?.services ?? [];
+    const services = (await op.runtime.observe(instance.name, { services: true }))?.services ?? [];
     const crashing = services.find((service) => service.state !== 'running' && service.restarts >= CRASHES);
     return crashing === undefined ? null : `The service ${crashing.name} ended ${crashing.restarts + 1} times.`;
   };

@@ -152,7 +152,10 @@ test('a setup that fails says why; one that hangs is ended in its time; a repeat
 test('a service that ends is restarted and counted; the container lives on', async () => {
   const spec = await anInstance(runtime, 8, { files: { 'server.js': 'console.log("going down"); process.exit(1);' } });
   await bringUp(runtime, spec);
-  await eventually(async () => ((await runtime.observe(spec.name))?.services[0]?.restarts ?? 0) >= 2, 'two restarts');
+  await eventually(
+    async () => ((await runtime.observe(spec.name, { services: true }))?.services[0]?.restarts ?? 0) >= 2,
+    'two restarts',
+  );
   const observed = await runtime.observe(spec.name);
   assert.equal(observed?.running, true);
   await runtime.remove(spec.name);

@@ -135,7 +135,7 @@ test('an app with a system of its own comes up: setup once, its services, its lo
   });
   await bringUp(runtime, spec);
   assert.equal(await answerOf(`http://${spec.addresses.instance}:3000/`), 'my own NixOS');
-  assert.deepEqual((await runtime.observe(spec.name))?.services, [
+  assert.deepEqual((await runtime.observe(spec.name, { services: true }))?.services, [
     { name: 'preview-app', state: 'running', restarts: 0 },
   ]);
   const lines = await Array.fromAsync(

@@ -39,8 +39,9 @@ export function nixosContainerRuntime(settings: NixosContainerSettings, tools: T
   const stagedAt = (name: InstanceName) => join(settings.staging, name);
   const logs = (name: InstanceName, options: LogOptions) => journalLines(hostd, name, options);
 
-  const observe = async (name: InstanceName): Promise<ObservedInstance | null> => {
-    const state = await hostd.ask({ verb: 'observe-container', name });
+  const observe: Runtime['observe'] = async (name, more) => {
+    const units = more?.services === true;
+    const state = await hostd.ask({ verb: 'observe-container', name, units });
     if (state !== null) return observedFrom(state);
     return (await exists(stagedAt(name))) ? { name, running: false, services: [] } : null;
   };
