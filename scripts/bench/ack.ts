@@ -20,7 +20,7 @@ const SILENCE_MS = 2_000;
 
 export async function run({ json }: { json: boolean }): Promise<void> {
   const given = process.env['DATABASE_URL'];
-  const server = given === undefined || given === '' ? await startTestServer() : null;
+  const server = given === undefined || given === '' ? await startTestServer({ durable: true }) : null;
   try {
     await printMeasured(json, async () => ({
       bench: 'ack',

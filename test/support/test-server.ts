@@ -18,12 +18,12 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
-/** A server that several test processes may share: give its url to them as TEST_DATABASE_URL. */
-export async function startTestServer(): Promise<TestServer> {
+/** A server that several test processes may share: give its url to them as TEST_DATABASE_URL. Flushes nothing to the disk unless it is to be `durable`. */
+export async function startTestServer({ durable = false } = {}): Promise<TestServer> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-test-postgres-'));
   // As root the server runs as another user, who has to get in.
   await chmod(directory, 0o711);
-  const start = () => startEmbeddedPostgres({ directory, log: silentLog, durable: false });
+  const start = () => startEmbeddedPostgres({ directory, log: silentLog, durable });
   let server: EmbeddedPostgres = await start();
   // Also when we are killed: its input ends with us, and it cleans up.
   const script = new URL('./remove-test-server.ts', import.meta.url).pathname;
