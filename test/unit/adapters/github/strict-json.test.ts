@@ -44,3 +44,71 @@ test('colons, braces and quotes inside of texts are not counted', () => {
   const value = { 'a:b': '{"c":["', '\\': '\\\\":', '"': [':', { '}': '\\"' }] };
   assert.deepEqual(parseStrictJson(Buffer.from(JSON.stringify(value))), value);
 });
+
+/** Spellings of one value that a length could be taken in by: shorter and longer numbers, escapes, spaces. */
+const spelledNumber = fc.oneof(
+  fc.integer().map(String),
+  fc
+    .tuple(fc.integer({ min: -999, max: 999 }), fc.integer({ min: -3, max: 25 }))
+    .map(([digits, exponent]) => `${digits}e${exponent}`),
+  fc.constantFrom(
+    '0',
+    '-0',
+    '1000',
+    '2500',
+    '-12000',
+    '9007199254740991',
+    '9007199254740993',
+    '0.1',
+    '1E3',
+    '10e1',
+    '1e2',
+  ),
+);
+const spelledText = fc
+  .array(fc.constantFrom('a', 'é', '\\n', '\\\\', '\\"', '\\u0041', '\\ud83d\\ude00', ':', '{'), { maxLength: 4 })
+  .map((parts) => `"${parts.join('')}"`);
+const space = fc.constantFrom('', '', '', ' ', '\n', '\t\r');
+const spelled = fc.letrec<{ value: string }>((tie) => ({
+  value: fc.oneof(
+    { depthSize: 'small', withCrossShrink: true },
+    spelledNumber,
+    spelledText,
+    fc.constantFrom('true', 'false', 'null', '{}', '[]'),
+    fc.array(tie('value'), { maxLength: 4 }).map((items) => `[${items.join(',')}]`),
+    fc
+      .array(fc.tuple(tie('value'), space), { maxLength: 4 })
+      .map((values) => `{${values.map(([value, gap], at) => `"${at}"${gap}:${gap}${value}`).join(',')}}`),
+  ),
+}));
+
+test('however a value is spelled, it is read; with one member more of a name that is there it is refused', () => {
+  const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
+  console.log(`seed ${seed}`);
+  fc.assert(
+    fc.property(spelled.value, spelled.value, spelled.value, (first, second, other) => {
+      const member = first;
+      const once = `{"":${member},"m":${other}}`;
+      assert.deepEqual(parseStrictJson(Buffer.from(once)), JSON.parse(once));
+      const twice = `{"":${member},"m":${other},"":${second}}`;
+      assert.throws(() => parseStrictJson(Buffer.from(twice)), /names a member twice/);
+    }),
+    { seed, numRuns: 5_000 },
+  );
+});
+
+test('a large text is refused for its depth before anything is built of it', () => {
+  const open = Buffer.alloc(25 * 1024 * 1024, '[');
+  assert.throws(() => parseStrictJson(open), /more than 64 deep/);
+  const deepEnd = `[${'0,'.repeat(300_000)}${'['.repeat(64)}${']'.repeat(64)}]`;
+  assert.throws(() => parseStrictJson(Buffer.from(deepEnd)), /more than 64 deep/);
+  const twice = `{"a":[${'0,'.repeat(300_000)}0],"a":1}`;
+  assert.throws(() => parseStrictJson(Buffer.from(twice)), /names a member twice/);
+});
+
+test('64 containers within each other are read, 65 are not', () => {
+  const nested = (depth: number) => Buffer.from('[{"a":'.repeat(depth / 2) + '1' + '}]'.repeat(depth / 2));
+  assert.doesNotThrow(() => parseStrictJson(nested(64)));
+  assert.throws(() => parseStrictJson(nested(66)), /more than 64 deep/);
+  assert.throws(() => parseStrictJson(Buffer.from(`[${nested(64).toString()}]`)), /more than 64 deep/);
+});
