@@ -12,6 +12,8 @@ export interface BodyLimits {
   readonly bodiesMaxBytes: number;
 }
 
+type Done = (error: BodyRefused | null, body?: Buffer) => void;
+
 /** A body that is not taken. `statusCode` is the answer. */
 class BodyRefused extends Error {
   override readonly name = 'BodyRefused';
@@ -27,9 +29,10 @@ class BodyRefused extends Error {
 export function readBodiesAsBytes(app: FastifyInstance, limits: BodyLimits): void {
   const held = { bytes: 0 };
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', async (request: FastifyRequest, payload: Readable) => {
-    if (Number(request.headers['content-length'] ?? 0) > limits.bodyMaxBytes) throw tooLarge();
-    return readBytes(payload, limits, held);
+  // Whatever it is; by its name what GitHub sends, for which Fastify then need not take the header apart.
+  app.addContentTypeParser(['application/json', '*'], (request: FastifyRequest, payload: Readable, done: Done) => {
+    if (Number(request.headers['content-length'] ?? 0) > limits.bodyMaxBytes) done(tooLarge());
+    else readBytes(payload, { limits, held, done });
   });
 }
 
@@ -37,16 +40,21 @@ function tooLarge(): BodyRefused {
   return new BodyRefused(413, 'The body is larger than any that GitHub sends.');
 }
 
-function readBytes(stream: Readable, limits: BodyLimits, held: { bytes: number }): Promise<Buffer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+interface Reading {
+  readonly limits: BodyLimits;
+  readonly held: { bytes: number };
+  readonly done: Done;
+}
+
+function readBytes(stream: Readable, { limits, held, done }: Reading): void {
   const chunks: Buffer[] = [];
   let size = 0;
 
   const settle = (outcome: Buffer | BodyRefused): void => {
     stream.off('data', onData).off('end', onEnd).off('close', onCut);
     held.bytes -= size;
-    if (outcome instanceof BodyRefused) reject(outcome);
-    else resolve(outcome);
+    if (outcome instanceof BodyRefused) done(outcome);
+    else done(null, outcome);
   };
   const onData = (chunk: Buffer): void => {
     size += chunk.length;
@@ -62,5 +70,4 @@ function readBytes(stream: Readable, limits: BodyLimits, held: { bytes: number }
   stream.on('data', onData).on('end', onEnd).on('close', onCut);
   // An aborted request emits an error before it closes; without a listener that would end the process.
   stream.on('error', () => {});
-  return promise;
 }

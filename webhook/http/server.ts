@@ -100,8 +100,9 @@ export async function buildWebhookServer(options: WebhookServerOptions): Promise
   return app;
 }
 
-function pathOf(url: string | undefined): string {
-  return (url ?? '').split('?', 1)[0] ?? '';
+function pathOf(url = ''): string {
+  const query = url.indexOf('?');
+  return query < 0 ? url : url.slice(0, query);
 }
 
 function refuseUnknown(request: FastifyRequest, reply: FastifyReply): FastifyReply {
