@@ -27,6 +27,9 @@ export const INTAKE_QUEUE_MAX = 2_000;
 /** Rows of one INSERT. Larger ones hold the first delivery of the batch up without committing more per second. */
 export const INTAKE_BATCH_MAX = 200;
 
+/** So few deliveries are committed together, whatever else is in hand: a commit of its own costs as much as reading four of them. */
+export const INTAKE_BATCH_WHOLE = 8;
+
 /** Output of a failed step that is kept for the report: what a reader of a PR comment will scroll through. */
 export const FAILURE_TAIL_LINES = 25;
 

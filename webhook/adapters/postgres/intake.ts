@@ -5,7 +5,7 @@
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { OperatorError } from '../../core/errors.ts';
-import { COMMENT_REPAIR_PAUSE_MS, INTAKE_BATCH_MAX, INTAKE_QUEUE_MAX } from '../../core/limits.ts';
+import { COMMENT_REPAIR_PAUSE_MS, INTAKE_BATCH_MAX, INTAKE_BATCH_WHOLE, INTAKE_QUEUE_MAX } from '../../core/limits.ts';
 import { keyText, type PullRequestEvent } from '../../core/pull-request.ts';
 import type { Acceptance, Intake, Log } from '../../ports.ts';
 import { rowsOf, stateError } from './connections.ts';
@@ -29,9 +29,12 @@ export function openIntake(pool: Pool, log: Log): Intake {
 
   const commitAll = async () => {
     isCommitting = true;
+    let settled = 0;
     while (waiting.length > 0) {
       await turnOfTheLoop();
-      await settle(pool, waiting.splice(0, INTAKE_BATCH_MAX), log);
+      const batch = waiting.splice(0, batchSize({ waiting: waiting.length, settled }));
+      await settle(pool, batch, log);
+      settled = batch.length;
     }
     isCommitting = false;
   };
@@ -58,6 +61,16 @@ export function openIntake(pool: Pool, log: Log): Intake {
       return row?.isOurs === true;
     },
   };
+}
+
+/**
+ * How many of the waiting deliveries the next commit takes, after one that `settled` some. Whoever was answered sends the next delivery, so that the senders
+ * form two groups: one is read while the other is committed. No group may become much the larger one: while it is committed there is nothing to read, and
+ * while it is read nothing to commit. So a commit takes half of all that were in hand, and costs no sender more commits than two groups do anyway.
+ */
+function batchSize({ waiting, settled }: { waiting: number; settled: number }): number {
+  const half = Math.ceil((waiting + settled) / 2);
+  return Math.min(waiting, INTAKE_BATCH_MAX, Math.max(INTAKE_BATCH_WHOLE, half));
 }
 
 /** Commits a batch and answers each of it. A delivery that PostgreSQL refuses for its own sake fails alone. */
