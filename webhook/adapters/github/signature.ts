@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, timingSafeEqual, type KeyObject } from 'node:crypto';
 
 const SIGNATURE = /^sha256=[0-9a-f]{64}$/;
 
@@ -10,7 +10,7 @@ const NO_SIGNATURE = Buffer.alloc(32);
  * are computed and compared, in constant time, whatever the header looks like: how long it takes tells nothing about what was wrong.
  * https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
  */
-export function hasValidSignature(secrets: readonly string[], rawBody: Buffer, header: unknown): boolean {
+export function hasValidSignature(secrets: readonly KeyObject[], rawBody: Buffer, header: unknown): boolean {
   const wellFormed = typeof header === 'string' && SIGNATURE.test(header);
   const given = wellFormed ? Buffer.from(header.slice('sha256='.length), 'hex') : NO_SIGNATURE;
   let matches = 0;

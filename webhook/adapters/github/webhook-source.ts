@@ -1,4 +1,5 @@
 import type { EmitterWebhookEventName } from '@octokit/webhooks';
+import { createSecretKey, type KeyObject } from 'node:crypto';
 import { isAllowedRepository, type Policy } from '../../core/policy.ts';
 import type { IncomingDelivery } from '../../core/pull-request.ts';
 import type { WebhookSource } from '../../ports.ts';
@@ -39,11 +40,18 @@ type Rejection = Extract<IncomingDelivery, { kind: 'rejected' }>;
 /** Reads GitHub's webhook requests. Answers are those of docs/reference/http-api.md. */
 export function createWebhookSource(settings: WebhookSourceSettings): WebhookSource {
   if (settings.secrets.length === 0 || settings.secrets.includes('')) throw new TypeError('a webhook secret is needed');
-  return { read: (headers, rawBody) => readDelivery(settings, headers, rawBody) };
+  const secrets = settings.secrets.map((secret) => createSecretKey(secret, 'utf8'));
+  const reader = { secrets, policy: settings.policy };
+  return { read: (headers, rawBody) => readDelivery(reader, headers, rawBody) };
 }
 
-function readDelivery(settings: WebhookSourceSettings, headers: Headers, rawBody: Buffer): IncomingDelivery {
-  if (!hasValidSignature(settings.secrets, rawBody, headers['x-hub-signature-256'])) {
+interface Reader {
+  readonly secrets: readonly KeyObject[];
+  readonly policy: Policy;
+}
+
+function readDelivery({ secrets, policy }: Reader, headers: Headers, rawBody: Buffer): IncomingDelivery {
+  if (!hasValidSignature(secrets, rawBody, headers['x-hub-signature-256'])) {
     return rejected(401, 'bad_signature', 'Invalid signature');
   }
 
@@ -59,9 +67,9 @@ function readDelivery(settings: WebhookSourceSettings, headers: Headers, rawBody
   if ('kind' in body) return body;
 
   if (event === 'ping') return { kind: 'ping', deliveryId: deliveryId.toLowerCase() };
-  if (event === 'issue_comment') return readComment(settings.policy, deliveryId, body.value);
+  if (event === 'issue_comment') return readComment(policy, deliveryId, body.value);
   if (event !== 'pull_request') return ignored(deliveryId, 'event_not_relevant');
-  return readPullRequest(settings.policy, deliveryId, body.value);
+  return readPullRequest(policy, deliveryId, body.value);
 }
 
 function readPullRequest(policy: Policy, deliveryId: string, value: unknown): IncomingDelivery {
