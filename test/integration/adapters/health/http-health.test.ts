@@ -5,6 +5,7 @@ import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { httpHealth } from '../../../../webhook/adapters/health/http-health.ts';
 import type { Clock, HealthRequest } from '../../../../webhook/ports.ts';
+import { waitUntil } from '../../../support/wait-until.ts';
 
 const clock: Clock = { now: () => new Date(), sleep: (ms, signal) => delay(ms, undefined, { signal }) };
 const health = httpHealth({ clock });
@@ -149,7 +150,7 @@ test('who keeps ending is asked beside the tries: a slow word is waited for once
     asked += 1;
     if (asked === 1) return null;
     const before = tries;
-    while (tries < before + 3) await delay(1);
+    await waitUntil('three more tries', () => tries >= before + 3, 10_000);
     return 'web ended 3 times.';
   };
   await assert.rejects(health.check(request(port, { timeoutMs: 60_000 }), word, signal), { code: 'SERVICE_CRASHED' });
