@@ -43,7 +43,7 @@ test('an instance comes up, answers, says what it does, stops, comes back, and i
   assert.equal(await answerOf(url), 'hello');
   assert.deepEqual(runtime.upstreamsOf(spec), { '3000': { address: '10.100.0.7', port: 3000 } });
 
-  const observed = await runtime.observe(spec.name);
+  const observed = await runtime.observe(spec.name, { services: true });
   assert.deepEqual(observed, { name: 'p3', running: true, services: [{ name: 'web', state: 'running', restarts: 0 }] });
   const lines: string[] = [];
   for await (const line of runtime.logs(spec.name, { follow: false, tailLines: 100, signal: noAbort }))
