@@ -12,8 +12,8 @@ import { median, printMeasured, type BenchRow } from './parts/report.ts';
 const ROUNDS = 3;
 const CONNECTIONS = [1, 16, 64];
 const SUBJECTS = ['durable', 'uncommitted', 'octokit-webhooks', 'durable without its commit'];
-/** Until the functions that all requests pass through are compiled. */
-const WARM_UP_MS = 1_500;
+/** Until the functions that all requests pass through are compiled: at 64 connections V8's threads work on those of the longest path for four seconds. */
+const WARM_UP_MS = 5_000;
 const FOR_MS = 2_000;
 const SILENCES = 7;
 const SILENCE_MS = 2_000;
