@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { localShell } from '../../../../webhook/adapters/shell/local-shell.ts';
+import { waitUntil } from '../../../support/wait-until.ts';
 
 const shell = localShell({ path: '/usr/local/bin:/usr/bin:/bin', home: '/' });
 
@@ -11,14 +11,6 @@ const shell = localShell({ path: '/usr/local/bin:/usr/bin:/bin', home: '/' });
 function isAlive(pid: number): boolean {
   const state = spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).stdout.trim();
   return state !== '' && !state.startsWith('Z');
-}
-
-async function until(isTrue: () => boolean, what: string): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  while (!isTrue()) {
-    assert.ok(Date.now() < deadline, `waited in vain until ${what}`);
-    await sleep(10);
-  }
 }
 
 test('a status other than zero is a result', async () => {
@@ -88,7 +80,7 @@ test('an abort ends the whole group and rejects with its reason', async () => {
     { argv: ['sh', '-c', `sleep 60 & echo $! > "$1.new"; mv "$1.new" "$1"; wait`, 'sh', file], timeoutMs: 60_000 },
     controller.signal,
   );
-  await until(() => fs.existsSync(file), 'the grandchild runs');
+  await waitUntil('the grandchild runs', () => fs.existsSync(file), 10_000);
   const pid = Number(fs.readFileSync(file, 'utf8'));
   controller.abort(reason);
   await assert.rejects(run, (error) => error === reason);
