@@ -34,7 +34,7 @@ const FAILURES: readonly Failure[] = [
   {
     app: 'setup-hangs',
     code: 'SETUP_TIMED_OUT',
-    says: ['running the app’s setup failed', 'did not end within 1 s', 'waiting for something that never comes'],
+    says: ['running the app’s setup failed', 'did not end within 4 s', 'waiting for something that never comes'],
   },
   {
     app: 'setup-floods',

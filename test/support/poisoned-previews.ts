@@ -6,13 +6,13 @@ import { onServer } from './on-server.ts';
 
 /** What each of these does for ten minutes, or for ever; the first four keep a place for work all that time. */
 const POISONS = {
-  'hanging-setup': () => patient('setup-hangs', 'timeoutSeconds = 1'),
+  'hanging-setup': () => patient('setup-hangs', 'timeoutSeconds = 4'),
   'endless-setup-log': () => ({
-    ...patient('setup-hangs', 'timeoutSeconds = 1'),
+    ...patient('setup-hangs', 'timeoutSeconds = 4'),
     // Without the part that listens.
     'setup.js': (appFiles('floods-its-log')['server.js'] ?? '').replace(/^require[^;]*;$/m, ''),
   }),
-  'failing-health': () => patient('answers-500', 'timeoutSeconds = 2'),
+  'failing-health': () => patient('answers-500', 'timeoutSeconds = 6'),
   'dead-database': () => appFiles('needs-its-database'),
   'endless-log': () => appFiles('floods-its-log'),
 } satisfies Record<string, () => Record<string, string>>;
