@@ -20,7 +20,7 @@ import { openState, type State } from './adapters/postgres/state.ts';
 import { buildRepositorySecrets } from './adapters/repository-secrets/secrets.ts';
 import { nixosContainerRuntime } from './adapters/runtimes/nixos-container/runtime.ts';
 import { processRuntime } from './adapters/runtimes/process/runtime.ts';
-import { localShell } from './adapters/shell/local-shell.ts';
+import { separateShell } from './adapters/shell/separate-shell.ts';
 import { lockStateDirectory } from './adapters/state-directory/directory-lock.ts';
 import type { Config, WebConfig } from './config.ts';
 import { OperatorError } from './core/errors.ts';
@@ -85,9 +85,15 @@ export async function wire(config: Config, log: Log): Promise<Wiring> {
   await using stack = new AsyncDisposableStack();
   // Before anything else: what is opened from here on would be shared with another operator, and closed again when we fail.
   stack.use(lockStateDirectory(config.state.directory));
+  const shell = stack.use(
+    separateShell({
+      path: config.path,
+      home: config.state.directory,
+      compileCache: join(config.state.directory, 'compile-cache'),
+    }),
+  );
   const { state, databases, postgresChoice } = await openPostgres(config, log, stack);
   const { routes, gatewayPort } = await openRoutes(config, { state, log }, stack);
-  const shell = localShell({ path: config.path, home: config.state.directory });
   const { runtime, runtimeChoice } = await openRuntime(config, { shell, log }, stack);
   const { apiUrl } = config.github;
   const github = connectToGitHub({ apiUrl, identity: githubIdentity(config), log, paceWrites: isPaced(apiUrl) });

@@ -260,18 +260,21 @@ export async function switchRoute(
   const instance = instanceOf(work);
   const manifest = manifestIn(work);
   const slug = slugOf(work.record);
-  await claimHosts(op, work, manifest);
+  const claimed = await claimHosts(op, work, manifest);
   await op.routes.ensure(routeOf(op, slug, instance, manifest));
   await op.store.saveSwitch(work.lock, instance.name, op.clock.now());
-  await op.store.claimHosts(work.lock, hostLabelsOf(slug, manifest));
+  const hosts = hostLabelsOf(slug, manifest);
+  if (claimed.length > hosts.length) await op.store.claimHosts(work.lock, hosts);
   return DONE;
 }
 
 /** Host names of the instance to come and of the one that is shown: both are the preview's until the switch is done. */
-async function claimHosts(op: Pick<Operator, 'store'>, work: BringUp, manifest: AppManifest): Promise<void> {
+async function claimHosts(op: Pick<Operator, 'store'>, work: BringUp, manifest: AppManifest): Promise<HostLabel[]> {
   const slug = slugOf(work.record);
   const shown = answeringInstance(work.record)?.manifest ?? manifest;
-  await op.store.claimHosts(work.lock, [...new Set([...hostLabelsOf(slug, manifest), ...hostLabelsOf(slug, shown)])]);
+  const hosts = [...new Set([...hostLabelsOf(slug, manifest), ...hostLabelsOf(slug, shown)])];
+  await op.store.claimHosts(work.lock, hosts);
+  return hosts;
 }
 
 function routeOf(

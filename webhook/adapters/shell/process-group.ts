@@ -7,12 +7,13 @@ const LOOK_EVERY_MS = 5;
 /** SIGKILL to every member, again until none runs any more or the time is over. */
 export async function killGroup(groupId: number, timeoutMs: number): Promise<void> {
   const deadline = Date.now() + timeoutMs;
-  while (sendTo(groupId, 'SIGKILL') && (await hasRunningMember(groupId)) && Date.now() < deadline) {
+  while (sendToGroup(groupId, 'SIGKILL') && (await hasRunningMember(groupId)) && Date.now() < deadline) {
     await sleep(LOOK_EVERY_MS);
   }
 }
 
-function sendTo(groupId: number, signal: NodeJS.Signals): boolean {
+/** Whether there was a member to send it to. */
+export function sendToGroup(groupId: number, signal: NodeJS.Signals): boolean {
   try {
     return process.kill(-groupId, signal);
   } catch {

@@ -182,7 +182,7 @@ async function setUp(machine: Machine, spec: InstanceSpec, signal: AbortSignal):
   const timeoutMs = setup.timeoutSeconds * 1_000;
   await writeFile(at.settingUp, '');
   try {
-    await prepare(options.shell, sandbox, signal);
+    await prepare(sandbox, signal);
     await runSetup(launchFor(sandbox, setup.command), at.logs, { timeoutMs, memoryMaxBytes, signal });
     // It ended by itself, and with it its sandbox: then there is nothing to look for.
     await rm(at.settingUp, { force: true });
@@ -205,7 +205,7 @@ async function start(machine: Machine, spec: InstanceSpec, signal: AbortSignal):
       // Another operator of ours was faster: what answers is the app.
       if (!(await isRunning())) throw error;
     }),
-    prepare(options.shell, { ...sandbox, environment: spec.environment }, signal),
+    prepare({ ...sandbox, environment: spec.environment }, signal),
   ]);
   const services = spec.manifest.services.map((service) => {
     const environment = { ...spec.environment, ...placeOf(spec, service.name) };
