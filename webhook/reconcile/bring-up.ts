@@ -4,7 +4,7 @@ import { environmentFrom } from '../core/environment.ts';
 import { seedFrom, seedHashOf, type DatabaseSeed } from '../core/database-seed.ts';
 import { OperatorError } from '../core/errors.ts';
 import { manifestFromMeta, PREVIEW_CONFIG_FILE } from '../core/preview-config.ts';
-import { HEALTH_TIMEOUT_DEFAULT_MS, MANIFEST_MAX_BYTES, SEED_MAX_BYTES } from '../core/limits.ts';
+import { HEALTH_TIMEOUT_DEFAULT_MS, MANIFEST_MAX_BYTES, RESTART_FIRST_MS, SEED_MAX_BYTES } from '../core/limits.ts';
 import {
   databaseNameOf,
   hostLabelOf,
@@ -33,6 +33,8 @@ export interface BringUp {
   readonly revision: Revision;
   /** The instance worked on; null before create-instance. */
   readonly instance: InstanceRecord | null;
+  /** Its services were started by the step before. */
+  readonly justStarted: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -217,6 +219,8 @@ export async function start(op: Operator, work: BringUp): Promise<StepResult> {
 
 /** Restarts after which a service that does not run is said to crash: one may be a race with another service at start. */
 const CRASHES = 2;
+/** So soon after its start no service can have ended so often, for the pauses between. To ask takes two processes, from an app that is about to answer. */
+const CRASHES_AFTER_MS = RESTART_FIRST_MS + 2 * RESTART_FIRST_MS;
 
 export async function checkHealth(
   op: Pick<Operator, 'store' | 'runtime' | 'routes' | 'health' | 'databases' | 'clock'>,
@@ -227,7 +231,9 @@ export async function checkHealth(
   const upstreams = op.runtime.upstreamsOf({ slot: instance.slot, manifest });
   const all = Object.values(upstreams);
   const main = mainUpstream(manifest, upstreams);
+  const since = op.clock.now().getTime();
   const isCrashing = async () => {
+    if (work.justStarted && op.clock.now().getTime() - since < CRASHES_AFTER_MS) return null;
     const services = (await op.runtime.observe(instance.name, { services: true }))?.services ?? [];
     const crashing = services.find((service) => service.state !== 'running' && service.restarts >= CRASHES);
     return crashing === undefined ? null : `The service ${crashing.name} ended ${crashing.restarts + 1} times.`;

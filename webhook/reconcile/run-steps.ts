@@ -124,7 +124,7 @@ async function actOn(run: Run, record: PreviewRecord, step: Step): Promise<StepR
       const { revision } = step;
       const instance =
         step.instance === undefined ? targetInstance(record, revision) : instanceNamed(record, step.instance);
-      return BRING_UP[step.name](op, { lock, record, revision, instance, signal });
+      return BRING_UP[step.name](op, { lock, record, revision, instance, justStarted: 'start' in run.timings, signal });
     }
     case 'end': {
       if (step.name === 'retire') return down.retire(op, away, step.instance);

@@ -22,7 +22,9 @@ const rounds = Number(process.argv[2]);
 const aloneSlots = [30_001, 30_002] as const;
 const mirror = '/var/lib/berth-bench/mirror.git';
 const lookEveryMs = 5;
+/** While a container is made and boots, for most of a second, and its app is set up. */
 const readEveryMs = 20;
+const isAboutToShow = (step: string): boolean => step === 'start' || step === 'check-health';
 
 const atEnd: (() => unknown)[] = [];
 const github = await anOperator({ after: (work: () => unknown) => atEnd.push(work) } as unknown as TestContext);
@@ -42,13 +44,13 @@ async function until(condition: () => Promise<boolean>, what: string): Promise<v
 }
 
 /**
- * Milliseconds from now until the preview shows the text. It is not looked at before its app is waited for: each look is work for Caddy and for whoever
+ * Milliseconds from now until the preview shows the text. It is not looked at before its route is switched: each look is work for Caddy and for whoever
  * answers, on the two cores that are measured.
  */
 async function untilShown(slug: string, text: string): Promise<number> {
   const begun = performance.now();
   const isShown = async () => (await askCaddy(`${slug}.preview.test`).catch(() => null))?.text === text;
-  for (let step = ''; step !== 'check-health' && step !== 'switch-route'; await delay(readEveryMs)) {
+  for (let step = ''; step !== 'switch-route'; await delay(isAboutToShow(step) ? lookEveryMs : readEveryMs)) {
     step = await stepOf(slug);
     if (step === '' && (await isShown())) break;
   }
