@@ -6,7 +6,7 @@
  */
 import { glob } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { relative } from 'node:path';
+import { relative, resolve } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
@@ -29,6 +29,9 @@ if (files.length === 0) {
   console.error('There is no test file.');
   process.exit(1);
 }
+
+// What is left of TypeScript without its types is kept: each file is a process, and so is each operator that it starts. A sixth of their time.
+process.env['NODE_COMPILE_CACHE'] ??= resolve('node_modules/.cache/node-compile');
 
 // One PostgreSQL for all files; each makes databases of its own in it.
 const server = (process.env['TEST_DATABASE_URL'] ?? process.env['DATABASE_URL']) ? null : await startTestServer();
