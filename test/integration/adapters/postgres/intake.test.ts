@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { suite, test } from 'node:test';
+import { Client } from 'pg';
 import { INTAKE_QUEUE_MAX } from '../../../../webhook/core/limits.ts';
 import type { PreviewKey, PullRequestEvent, RepositoryName } from '../../../../webhook/core/pull-request.ts';
 import { pullKey } from '../../../contracts/store-under-test.ts';
@@ -88,6 +89,42 @@ suite('Intake', () => {
       (await state.waitingJobs()).map((job) => job.name),
       ['reconcile:81/pull/1', 'reconcile:81/pull/2', 'reconcile:81/pull/9'],
     );
+  });
+
+  test('a job that begins while a delivery is being committed is followed by another look', async () => {
+    await using state = await openTestState();
+    await state.intake.accept(randomUUID(), event(pullKey(1)));
+    const others = new Client({ connectionString: state.url });
+    await others.connect();
+    try {
+      // Somebody is busy with the preview's row, so that the delivery has begun and cannot end.
+      await others.query('begin');
+      await others.query('select from berth.previews for update');
+      const accepted = state.intake.accept(randomUUID(), event(pullKey(1)));
+      await waitUntil('the delivery to wait for the row', async () => {
+        const [row] = await onServer(
+          state.url,
+          "select count(*)::int as count from pg_stat_activity where application_name = 'berth intake' and wait_event_type = 'Lock'",
+        );
+        return row?.['count'] === 1;
+      });
+      const generations: (number | null)[] = [];
+      const firstMayEnd = Promise.withResolvers<void>();
+      const reconcile = async (key: PreviewKey) => {
+        generations.push(await state.store.generation(key));
+        await firstMayEnd.promise;
+      };
+      const nothing = () => Promise.resolve();
+      await state.worker.start({ reconcile, report: nothing, sweep: nothing }, { concurrency: 2 });
+      await waitUntil('the first look', () => generations.length === 1);
+      await others.query('commit');
+      assert.equal(await accepted, 'accepted');
+      firstMayEnd.resolve();
+      await waitUntil('the second look', () => generations.length === 2);
+      assert.deepEqual(generations, [1, 2]);
+    } finally {
+      await others.end();
+    }
   });
 
   test('a delivery that PostgreSQL refuses fails alone', async () => {
