@@ -21,14 +21,12 @@ import { APP_FILES } from '../demo/app-files.ts';
 import { get as getThroughGateway } from '../demo/steady-load.ts';
 import { fetchAlone, initAlone, placeAlone } from './parts/git-alone.ts';
 import { printMeasured, type BenchRow } from './parts/report.ts';
+import { untilShown } from './parts/until-shown.ts';
 import { medians, rowsOf, SETTLED_MS, stopwatch, type Times } from './parts/steps.ts';
 
 const ROUNDS = 5;
 /** What is ours must not grow with them. Each is three processes. */
 const BESIDE = 100;
-const STEP_TIMEOUT_MS = 60_000;
-/** Each question is answered by the operator that is being measured: asked every 2 ms, they took a third of a core from it. */
-const POLL_EVERY_MS = 5;
 const SECRET = '0123456789abcdef'.repeat(4);
 
 export async function run({ json }: { json: boolean }): Promise<void> {
@@ -144,15 +142,13 @@ function toolsOf(step: string, kind: 'open' | 'update', tool: Times): [string, n
 
 /** Called right after the 202: the time until the URL shows the head, and what the operator wrote down for each step. */
 async function partsOf(operator: OperatorProcess, database: Client, pull: FakePullRequest): Promise<Times> {
-  const startedAt = performance.now();
   const slug = `${pull.base.name}-${pull.number}`;
   const target = { port: operator.gatewayPort, host: `${slug}.localhost:${operator.gatewayPort}`, path: '/commit' };
-  while ((await getThroughGateway(target).catch(() => null)) !== pull.head) {
-    if (performance.now() - startedAt > STEP_TIMEOUT_MS)
-      throw new Error(`${slug} did not come up: see ${operator.logFile}`);
-    await delay(POLL_EVERY_MS);
-  }
-  const total = performance.now() - startedAt;
+  const total = await untilShown(
+    database,
+    slug,
+    async () => (await getThroughGateway(target).catch(() => null)) === pull.head,
+  );
   for (;;) {
     const { rows } = await database.query<{ timings: Times }>(
       'select timings from berth.instances where revision_sha = $1',

@@ -15,17 +15,13 @@ import { openNftSession } from '../../../webhook/hostd/nft-session.ts';
 import { settingsFrom } from '../../../webhook/hostd/settings.ts';
 import { fetchAlone, initAlone, placeAlone } from '../parts/git-alone.ts';
 import { medians, rowsOf, rowsOfWhole, SETTLED_MS, stopwatch, type Timed, type Times } from '../parts/steps.ts';
+import { until, untilShown } from '../parts/until-shown.ts';
 import { caddyAlone, containerAlone, createDatabaseAlone, dropDatabaseAlone, nodeAlone } from './tools-alone.ts';
 
 const rounds = Number(process.argv[2]);
 /** Slots that the operator, which takes the lowest, does not get to. */
 const aloneSlots = [30_001, 30_002] as const;
 const mirror = '/var/lib/berth-bench/mirror.git';
-const lookEveryMs = 5;
-/** While a container is made and boots, for most of a second, and its app is set up. */
-const readEveryMs = 20;
-const isAboutToShow = (step: string): boolean => step === 'start' || step === 'check-health';
-
 const atEnd: (() => unknown)[] = [];
 const github = await anOperator({ after: (work: () => unknown) => atEnd.push(work) } as unknown as TestContext);
 const cloneUrl = /^clone_url = "(.*)"$/m.exec(readFileSync('/etc/berth/berth.toml', 'utf8'))?.[1] ?? '';
@@ -35,36 +31,12 @@ await database.connect();
 const nft = openNftSession();
 const settings = settingsFrom(['--operator-uid=970', '--operator-gid=970', '--caddyfile=/etc/caddy/Caddyfile']);
 
-async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
-  const deadline = performance.now() + 60_000;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`did not happen in time: ${what}`);
-    await delay(lookEveryMs);
-  }
-}
-
-/**
- * Milliseconds from now until the preview shows the text. It is not looked at before its route is switched: each look is work for Caddy and for whoever
- * answers, on the two cores that are measured.
- */
-async function untilShown(slug: string, text: string): Promise<number> {
-  const begun = performance.now();
-  const isShown = async () => (await askCaddy(`${slug}.preview.test`).catch(() => null))?.text === text;
-  for (let step = ''; step !== 'switch-route'; await delay(isAboutToShow(step) ? lookEveryMs : readEveryMs)) {
-    step = await stepOf(slug);
-    if (step === '' && (await isShown())) break;
-  }
-  await until(isShown, `${slug}: ${text}`);
-  return performance.now() - begun;
-}
-
-/** What the operator is doing about the preview; empty when nothing. */
-async function stepOf(slug: string): Promise<string> {
-  const { rows } = await database.query<{ step: string | null }>(
-    'select doing_step as step from berth.previews where slug = $1',
-    [slug],
+function shown(slug: string, text: string): Promise<number> {
+  return untilShown(
+    database,
+    slug,
+    async () => (await askCaddy(`${slug}.preview.test`).catch(() => null))?.text === text,
   );
-  return rows[0]?.step ?? '';
 }
 
 interface Instance {
@@ -108,20 +80,20 @@ async function aLife(round: number): Promise<Life> {
   await repository.commit(`feature-${round}`, shopAt(`${round}a`), 'One');
   const pull = await repository.openPullRequest({ head: `feature-${round}` });
   const slug = `shop-${pull.number}`;
-  const opened = await untilShown(slug, `version ${round}a`);
+  const opened = await shown(slug, `version ${round}a`);
   await atRest(slug);
   const open = { ...(await instancesOf(slug))[0]?.timings, total: opened };
 
   await delay(SETTLED_MS);
   await pull.push(shopAt(`${round}b`));
-  const updated = await untilShown(slug, `version ${round}b`);
+  const updated = await shown(slug, `version ${round}b`);
   await atRest(slug);
   const update = { ...(await instancesOf(slug))[0]?.timings, total: updated };
 
   const alone = await toolsAlone(slug, pull);
 
   const rolling = preview('rollback', slug);
-  const rolledBack = await untilShown(slug, `version ${round}a`);
+  const rolledBack = await shown(slug, `version ${round}a`);
   await rolling;
   await atRest(slug);
 
