@@ -7,25 +7,35 @@ const LOOK_EVERY_MS = 5;
 const READ_EVERY_MS = 20;
 const TIMEOUT_MS = 60_000;
 
-/** Throws when the condition is not met within a minute. */
-export async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
+/** Asks every few milliseconds, or as often as `pauseMs` says. Throws when the condition is not met within a minute. */
+export async function until(
+  condition: () => Promise<boolean>,
+  what: string,
+  pauseMs: () => number = () => LOOK_EVERY_MS,
+): Promise<void> {
   const deadline = performance.now() + TIMEOUT_MS;
   while (!(await condition())) {
     if (performance.now() > deadline) throw new Error(`did not happen in time: ${what}`);
-    await delay(LOOK_EVERY_MS);
+    await delay(pauseMs());
   }
 }
 
 /**
- * Milliseconds from now until `isShown`. It is not asked before the preview's route is switched, or nothing is done about the preview: each look is work
- * for the proxy and for whoever answers, on the two cores that are measured.
+ * Milliseconds from now until `isShown`. It is not asked before the preview's route is switched: each look is work for the proxy and for whoever answers, on
+ * the two cores that are measured. Something has to be done about the preview, or this does not end well.
  */
 export async function untilShown(database: Client, slug: string, isShown: () => Promise<boolean>): Promise<number> {
   const begun = performance.now();
-  for (let step = ''; step !== 'switch-route'; await delay(isAboutToShow(step) ? LOOK_EVERY_MS : READ_EVERY_MS)) {
+  let step = '';
+  let hasBegun = false;
+  const isSwitching = async () => {
     step = await stepOf(database, slug);
-    if (step === '' && (await isShown())) break;
-  }
+    hasBegun ||= step !== '';
+    return step === 'switch-route' || (hasBegun && step === '');
+  };
+  await until(isSwitching, `the route of ${slug} is switched`, () =>
+    isAboutToShow(step) ? LOOK_EVERY_MS : READ_EVERY_MS,
+  );
   await until(isShown, `${slug} is shown`);
   return performance.now() - begun;
 }
