@@ -148,7 +148,9 @@ async function partsOf(operator: OperatorProcess, database: Client, pull: FakePu
     database,
     slug,
     async () => (await getThroughGateway(target).catch(() => null)) === pull.head,
-  );
+  ).catch((cause: unknown) => {
+    throw new Error(`${slug} did not come up: see ${operator.logFile}`, { cause });
+  });
   for (;;) {
     const { rows } = await database.query<{ timings: Times }>(
       'select timings from berth.instances where revision_sha = $1',

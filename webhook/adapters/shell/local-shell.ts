@@ -1,4 +1,4 @@
-/** The Shell port on this machine. Over Node itself: execa adds 5 ms to a command of 8 on a busy core, and a preview runs eight of them. */
+/** The Shell port on this machine. Over Node itself: execa adds 5 ms to a command of 8 on a busy core, and opening a preview runs seven of them. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { OperatorError } from '../../core/errors.ts';
