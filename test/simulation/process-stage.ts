@@ -4,11 +4,10 @@ import { randomBytes } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { startEmbeddedPostgres } from '../../webhook/adapters/embedded-postgres/embedded-postgres.ts';
+import { storedUrl } from '../../webhook/adapters/embedded-postgres/embedded-postgres.ts';
 import { get } from '../../scripts/demo/steady-load.ts';
 import { startFakeGitHub } from '../support/fake-github.ts';
 import { startOperatorProcess } from '../support/operator-process.ts';
-import { silentLog } from '../support/silent-log.ts';
 import { stageDirectory, SWEEP_SECONDS, type FoundThing, type HostLook, type OpenStage } from './real-stage.ts';
 
 /** `pool`: loopback addresses that nobody else uses. */
@@ -35,13 +34,12 @@ export function processStage(pool: string): OpenStage {
     );
     github.deliverTo({ url: `${operator.webhookUrl}/webhook/github`, secret: webhookSecret });
     const { stateDirectory, gatewayPort } = operator;
-    const postgres = { directory: join(stateDirectory, 'postgres'), log: silentLog };
-    let url: string | null = null;
     return {
       github,
       operator,
       look: () => lookAt(stateDirectory),
-      databaseUrl: async () => (url ??= (await startEmbeddedPostgres(postgres)).url),
+      // Its port may change with a start of the operator.
+      databaseUrl: () => storedUrl(join(stateDirectory, 'postgres')),
       askApp: (label) => get({ port: gatewayPort, host: `${label}.localhost:${gatewayPort}`, path: '/' }),
       killHostd: null,
     };

@@ -33,6 +33,8 @@ export interface RealWorldResult {
   readonly failures: readonly { readonly seed: number; readonly story: readonly string[] }[];
 }
 
+const STORY_LINES_TOLD = 40;
+
 interface WorldPlan {
   /** Histories that one operator plays at a time. More would have it killed so often that none of them gets anything done in between. */
   readonly batch: number;
@@ -74,6 +76,9 @@ export async function playRealWorld(options: RealWorldOptions): Promise<RealWorl
         `${seconds()} s: seeds ${seeds[0]} to ${seeds.at(-1)}, ${result.failures.length} divergences, ` +
           `at rest after ${result.restMs.map((ms) => (ms / 1_000).toFixed(0)).join(' + ')} s`,
       );
+      // At once: a long run need not end before somebody can look at what went wrong.
+      for (const { seed: failed, story } of result.failures.slice(0, 1))
+        onProgress([`  ${failed}:`, ...story.slice(0, STORY_LINES_TOLD)].join('\n  '));
     }
   };
   await Promise.all(Array.from({ length: Math.min(batchesAtOnce, batches.length) }, work));

@@ -5,7 +5,7 @@
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chown, mkdir, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -102,6 +102,16 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   };
 }
 
+/** Where the cluster in this folder was last reached. Looks only: a server that is slow to answer is neither stopped nor started. Throws when none was ever started. */
+export async function storedUrl(directory: string): Promise<string> {
+  const paths = clusterPaths(directory);
+  const port = await storedPort(paths.port);
+  const password = (await readFile(paths.password, 'utf8')).trim();
+  if (port === null)
+    throw failed('The embedded PostgreSQL has never been started.', `${paths.port} has no port.`, undefined);
+  return urlOf({ password }, port);
+}
+
 function watched(server: Server, port: number): WatchedServer {
   return {
     log: server.log,
@@ -114,7 +124,7 @@ function watched(server: Server, port: number): WatchedServer {
   };
 }
 
-function urlOf(server: Server, port: number, database = STATE_DATABASE): string {
+function urlOf(server: Pick<Server, 'password'>, port: number, database = STATE_DATABASE): string {
   return `postgres://${SUPERUSER}:${server.password}@127.0.0.1:${port}/${database}`;
 }
 
