@@ -78,7 +78,9 @@ export async function playRealWorld(options: RealWorldOptions): Promise<RealWorl
       );
       // At once: a long run need not end before somebody can look at what went wrong.
       for (const { seed: failed, story } of result.failures.slice(0, 1))
-        onProgress([`  ${failed}:`, ...story.slice(0, STORY_LINES_TOLD)].join('\n  '));
+        onProgress(
+          [`  ${failed}:`, ...story.slice(0, STORY_LINES_TOLD).map((line) => line.slice(0, 200))].join('\n  '),
+        );
     }
   };
   await Promise.all(Array.from({ length: Math.min(batchesAtOnce, batches.length) }, work));

@@ -96,8 +96,10 @@ async function ensureComment(context: Context, report: Report): Promise<CommentR
     return { commentId: null, creatingSince: null, commentHash: null };
   }
   const leftOver = await findComment(context, marker);
-  if (leftOver !== null && (await editComment(context, leftOver.id, body))) return said(leftOver.id);
-  return said(report.mayCreate ? await createComment(context, body) : null);
+  if (leftOver === null) return said(report.mayCreate ? await createComment(context, body) : null);
+  // GitHub showed it just now: if it says that there is none, one of the answers is wrong, and a second comment would stay for ever.
+  await patchComment(context, leftOver.id, body);
+  return said(leftOver.id);
 }
 
 /** Whether the comment still says this. */
@@ -121,27 +123,31 @@ async function isIntact({ client, before, signal }: Context, commentId: number, 
   return comment?.body !== undefined && withoutReturns(comment.body) === withoutReturns(body);
 }
 
-/** False when there is no such comment any more. */
-async function editComment({ client, before, signal }: Context, commentId: number, body: string): Promise<boolean> {
+/** False when GitHub says that there is no such comment. */
+async function editComment(context: Context, commentId: number, body: string): Promise<boolean> {
   try {
-    await client.call({
-      doing: `editing our comment in ${before.repository}`,
-      kind: 'write',
-      signal,
-      answer: anyAnswer,
-      send: (octokit, options) =>
-        octokit.request('PATCH /repos/{owner}/{repo}/issues/comments/{comment_id}', {
-          ...pathOf(before.repository),
-          comment_id: commentId,
-          body,
-          ...options,
-        }),
-    });
+    await patchComment(context, commentId, body);
     return true;
   } catch (error) {
     if (error instanceof OperatorError && refusalStatusOf(error.cause) === 404) return false;
     throw error;
   }
+}
+
+async function patchComment({ client, before, signal }: Context, commentId: number, body: string): Promise<void> {
+  await client.call({
+    doing: `editing our comment in ${before.repository}`,
+    kind: 'write',
+    signal,
+    answer: anyAnswer,
+    send: (octokit, options) =>
+      octokit.request('PATCH /repos/{owner}/{repo}/issues/comments/{comment_id}', {
+        ...pathOf(before.repository),
+        comment_id: commentId,
+        body,
+        ...options,
+      }),
+  });
 }
 
 /** Our comment's id, or null when the conversation takes none from us: then the commit status has to do. */

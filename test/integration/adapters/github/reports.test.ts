@@ -139,6 +139,19 @@ suite('the comment', () => {
       assert.equal(github.count('issues/create-comment'), 2);
     }));
 
+  test('stays the only one when GitHub says, of a comment that it lists, that there is none', () =>
+    withScene(async ({ github, pull, nothing, tell }) => {
+      const first = await tell(nothing, 'starting');
+      github.faults.add({ on: 'issues/update-comment', times: 2, fault: { kind: 'status', status: 404 } });
+      const unsure = await tell(first, 'live');
+      assert.deepEqual([unsure.commentId, unsure.commentHash], [null, null]);
+      await assert.rejects(tell(unsure, 'live'), { code: 'SUBJECT_NOT_FOUND', retry: 'later' });
+      const told = await tell(unsure, 'live');
+      assert.equal(told.commentId, first.commentId);
+      assert.deepEqual(textOf(pull), ['live']);
+      assert.equal(github.count('issues/create-comment'), 1);
+    }));
+
   test('of a preview that is gone is not made, but one that was left is brought up to date', () =>
     withScene(async ({ github, pull, nothing, tell, tellGone }) => {
       await tellGone(nothing);
