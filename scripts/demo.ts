@@ -11,8 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pico from 'picocolors';
 import { startFakeGitHub, type FakeGitHub } from '../test/support/fake-github.ts';
-import { silentLog } from '../test/support/silent-log.ts';
-import { startEmbeddedPostgres } from '../webhook/adapters/embedded-postgres/embedded-postgres.ts';
+import { storedUrl } from '../webhook/adapters/embedded-postgres/embedded-postgres.ts';
 import { APP_FILES } from './demo/app-files.ts';
 import { takeInventory, type Inventory } from './demo/inventory.ts';
 import { startOperatorProcess, type OperatorProcess } from '../test/support/operator-process.ts';
@@ -203,10 +202,7 @@ async function tell(once: boolean, port: number): Promise<void> {
     (each) => each.stop(),
   );
   github.deliverTo({ url: `${operator.webhookUrl}/webhook/github`, secret: webhookSecret });
-  const { url: databaseUrl } = await startEmbeddedPostgres({
-    directory: join(operator.stateDirectory, 'postgres'),
-    log: silentLog,
-  });
+  const databaseUrl = await storedUrl(join(operator.stateDirectory, 'postgres'));
 
   try {
     const demo = await openFirst(github, operator);

@@ -14,8 +14,7 @@ import { Client } from 'pg';
 import { startFakeGitHub, type FakeGitHub } from '../../test/support/fake-github.ts';
 import type { FakePullRequest } from '../../test/support/fake-github/pull-request.ts';
 import { startOperatorProcess, type OperatorProcess } from '../../test/support/operator-process.ts';
-import { silentLog } from '../../test/support/silent-log.ts';
-import { startEmbeddedPostgres } from '../../webhook/adapters/embedded-postgres/embedded-postgres.ts';
+import { storedUrl } from '../../webhook/adapters/embedded-postgres/embedded-postgres.ts';
 import type { Sha } from '../../webhook/core/pull-request.ts';
 import { APP_FILES } from '../demo/app-files.ts';
 import { get as getThroughGateway } from '../demo/steady-load.ts';
@@ -54,8 +53,7 @@ async function measure(): Promise<BenchRow[]> {
     (each) => each.stop(),
   );
   github.deliverTo({ url: `${operator.webhookUrl}/webhook/github`, secret: SECRET });
-  const { url } = await startEmbeddedPostgres({ directory: join(operator.stateDirectory, 'postgres'), log: silentLog });
-  const database = new Client({ connectionString: url });
+  const database = new Client({ connectionString: await storedUrl(join(operator.stateDirectory, 'postgres')) });
   await database.connect();
   stack.defer(() => database.end());
 

@@ -33,8 +33,6 @@ export interface RealWorldResult {
   readonly failures: readonly { readonly seed: number; readonly story: readonly string[] }[];
 }
 
-const STORY_LINES_TOLD = 40;
-
 interface WorldPlan {
   /** Histories that one operator plays at a time. More would have it killed so often that none of them gets anything done in between. */
   readonly batch: number;
@@ -76,11 +74,8 @@ export async function playRealWorld(options: RealWorldOptions): Promise<RealWorl
         `${seconds()} s: seeds ${seeds[0]} to ${seeds.at(-1)}, ${result.failures.length} divergences, ` +
           `at rest after ${result.restMs.map((ms) => (ms / 1_000).toFixed(0)).join(' + ')} s`,
       );
-      // At once: a long run need not end before somebody can look at what went wrong.
-      for (const { seed: failed, story } of result.failures.slice(0, 1))
-        onProgress(
-          [`  ${failed}:`, ...story.slice(0, STORY_LINES_TOLD).map((line) => line.slice(0, 200))].join('\n  '),
-        );
+      const [failure] = result.failures;
+      if (failure !== undefined) onProgress(beginningOf(failure));
     }
   };
   await Promise.all(Array.from({ length: Math.min(batchesAtOnce, batches.length) }, work));
@@ -88,6 +83,15 @@ export async function playRealWorld(options: RealWorldOptions): Promise<RealWorl
   const perSecond = Math.round((schedules / (performance.now() - startedAt)) * 100_000) / 100;
   const interventions = results.reduce((sum, result) => added(sum, result.interventions), NO_INTERVENTIONS);
   return { schedules, divergences: failures.length, perSecond, seed, faults, interventions, failures };
+}
+
+const STORY_LINES_TOLD = 40;
+const STORY_LINE_MAX = 200;
+
+/** Told while the others are still played: who waits for a long run can look at once. */
+function beginningOf({ seed, story }: RealWorldResult['failures'][number]): string {
+  const lines = story.slice(0, STORY_LINES_TOLD).map((line) => line.slice(0, STORY_LINE_MAX));
+  return [`  ${seed}:`, ...lines].join('\n  ');
 }
 
 /** An operator that does not come up again, say: as bad as a wrong world, for all of its histories. */

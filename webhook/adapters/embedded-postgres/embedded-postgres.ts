@@ -102,7 +102,10 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   };
 }
 
-/** Where the cluster in this folder was last reached. Looks only: a server that is slow to answer is neither stopped nor started. Throws when none was ever started. */
+/**
+ * Where the cluster in this folder was last reached: for who looks into another's database. Starts and stops nothing, so a server that is slow to answer is
+ * left alone. Throws EMBEDDED_POSTGRES_FAILED, or that there is no file, where none was ever started.
+ */
 export async function storedUrl(directory: string): Promise<string> {
   const paths = clusterPaths(directory);
   const port = await storedPort(paths.port);
