@@ -18,10 +18,11 @@ import { storedUrl } from '../../webhook/adapters/embedded-postgres/embedded-pos
 import type { Sha } from '../../webhook/core/pull-request.ts';
 import { APP_FILES } from '../demo/app-files.ts';
 import { get as getThroughGateway } from '../demo/steady-load.ts';
+import { createDatabaseAlone, dropDatabaseAlone } from './parts/database-alone.ts';
 import { fetchAlone, initAlone, placeAlone } from './parts/git-alone.ts';
 import { printMeasured, type BenchRow } from './parts/report.ts';
 import { untilShown } from './parts/until-shown.ts';
-import { medians, rowsOf, SETTLED_MS, stopwatch, type Times } from './parts/steps.ts';
+import { rowsOf, SETTLED_MS, stopwatch, type MeasuredPart, type Times } from './parts/steps.ts';
 
 const ROUNDS = 5;
 /** What is ours must not grow with them. Each is three processes. */
@@ -90,9 +91,8 @@ async function openMany({ github, operator, database }: Bench, count: number): P
 /** Opens and updates some previews, one after another, and closes them again. `where` tells these rows from others. */
 async function rowsOfRounds(bench: Bench, where: string): Promise<BenchRow[]> {
   const { directory, github, operator, database } = bench;
-  const opens: Times[] = [];
-  const updates: Times[] = [];
-  const tools: Times[] = [];
+  const opens: MeasuredPart[] = [];
+  const updates: MeasuredPart[] = [];
   // Round 0 fills caches and does not count.
   for (let round = 0; round <= ROUNDS; round += 1) {
     const repository = await github.addRepository(`acme/app${round}${where.replaceAll(' ', '-')}`, APP_FILES);
@@ -102,37 +102,37 @@ async function rowsOfRounds(bench: Bench, where: string): Promise<BenchRow[]> {
     const open = await partsOf(operator, database, pull);
     if (round === 0) console.error(`the first${where}: ${Math.round(performance.now() - began)} ms`);
     await delay(SETTLED_MS);
+    // Between the two: the speed of a machine changes.
+    const instances = join(operator.stateDirectory, 'instances');
+    const alone = await aloneTimes(join(directory, `tools${round}`), { github, pull, database, instances });
     await pull.push({ 'message.txt': `round ${round}, again` });
     const update = await partsOf(operator, database, pull);
-    const instances = join(operator.stateDirectory, 'instances');
-    const tool = await toolTimes(join(directory, `tools${round}`), { github, pull, database, instances });
     await pull.close();
     await untilGone(database, pull);
     if (round === 0) continue;
-    opens.push(open);
-    updates.push(update);
-    tools.push(tool);
+    opens.push({ times: open, alone });
+    updates.push({ times: update, alone });
   }
-  const tool = medians(tools);
-  const rows = (kind: 'open' | 'update', times: readonly Times[]) =>
-    rowsOf(`${kind}${where}`, medians(times), (step) => toolsOf(step, kind, tool));
-  return [...rows('open', opens), ...rows('update', updates)];
+  return [
+    ...rowsOf(`open${where}`, opens, (step) => toolsOf(step, 'open')),
+    ...rowsOf(`update${where}`, updates, (step) => toolsOf(step, 'update')),
+  ];
 }
 
-/** What a step spends in tools and in the app, by the tool's own time. */
-function toolsOf(step: string, kind: 'open' | 'update', tool: Times): [string, number][] {
-  const of = (name: string) => tool[name] ?? 0;
+/** What tools and the app do in a step. */
+function toolsOf(step: string, kind: 'open' | 'update'): string[] {
   switch (step) {
     case 'fetch-source':
-      return [['git', of('git fetch') + (kind === 'open' ? of('git init') : 0)]];
+      return kind === 'open' ? ['git init', 'git fetch'] : ['git fetch'];
     case 'read-manifest':
-      return [['git', of('git read')]];
+      return ['git read'];
     case 'place-source':
-      return [['git and CREATE DATABASE', Math.max(of('git place'), kind === 'open' ? of('create database') : 0)]];
+      return [kind === 'open' ? 'git place beside CREATE ROLE and DATABASE' : 'git place'];
     case 'set-up':
-      return [['the app’s setup in bubblewrap', of('app setup')]];
+      return ['the app’s setup in bubblewrap'];
+    case 'start':
     case 'check-health':
-      return [['the app’s boot', of('app boot')]];
+      return ['the app’s boot in bubblewrap'];
     default:
       return [];
   }
@@ -174,7 +174,7 @@ interface ToolWork {
 }
 
 /** The same work by the tools alone, on the same commit, in the sandbox that the operator made for it. */
-async function toolTimes(directory: string, { github, pull, database, instances }: ToolWork): Promise<Times> {
+async function aloneTimes(directory: string, { github, pull, database, instances }: ToolWork): Promise<Times> {
   const mirror = join(directory, 'mirror.git');
   const sha = pull.head as Sha;
   const remote = { url: `${github.cloneBase}/${pull.base.fullName}.git`, scheme: 'file', token: null };
@@ -182,16 +182,17 @@ async function toolTimes(directory: string, { github, pull, database, instances 
   await initAlone(mirror, timed);
   await fetchAlone(mirror, { remote, sha }, timed);
   await timed('git place', () => placeAlone(mirror, sha));
-  await timed('create database', () =>
-    database.query('create database bench_preview template template0 strategy wal_log'),
+  // As the operator does it: on the same cores, at once.
+  await timed('git place beside CREATE ROLE and DATABASE', () =>
+    Promise.all([placeAlone(mirror, sha), createDatabaseAlone(database)]),
   );
-  await database.query('drop database bench_preview');
+  await dropDatabaseAlone(database);
   const launch = await launchOf(instances, sha, database);
-  await timed('app setup', async () => {
+  await timed('the app’s setup in bubblewrap', async () => {
     const words = [...launch.argv.slice(0, launch.argv.lastIndexOf('--') + 1), 'node', 'setup.js'];
     await once(spawnAlone({ ...launch, argv: words }), 'exit');
   });
-  await timed('app boot', () => appBoot(launch));
+  await timed('the app’s boot in bubblewrap', () => appBoot(launch));
   await rm(directory, { recursive: true, force: true });
   return times;
 }

@@ -6,7 +6,6 @@ import { appendFile, chown, mkdir, readFile, realpath, rename, rm, truncate, wri
 import { get } from 'node:http';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Client } from 'pg';
 import { adaptCaddyfile } from '../../../webhook/hostd/caddy.ts';
 import { limitsFromConf, nspawnFlags, unitSettings } from '../../../webhook/hostd/definition.ts';
 import type { NftSession } from '../../../webhook/hostd/nft-session.ts';
@@ -124,17 +123,6 @@ async function answers(address: string): Promise<void> {
       }).once('error', () => done(false));
     });
   while (!(await isGood())) await delay(1);
-}
-
-/** A role with a database of its own. */
-export async function createDatabaseAlone(client: Client): Promise<void> {
-  await client.query(`create role bench_preview login password 'bench'`);
-  await client.query('create database bench_preview owner bench_preview template template0 strategy wal_log');
-}
-
-export async function dropDatabaseAlone(client: Client): Promise<void> {
-  await client.query('drop database bench_preview with (force)');
-  await client.query('drop role bench_preview');
 }
 
 /** Caddy's reading of a preview's route, in the site as it is. */

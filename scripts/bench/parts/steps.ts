@@ -1,6 +1,6 @@
-/** From what an operator wrote down of each step to rows that add up to the total. */
+/** From what an operator wrote down of each step, and what tools and app took alone, to rows that add up to the total. */
 import { SETTLE_WINDOW_MS } from '../../../webhook/core/limits.ts';
-import { median, type BenchRow } from './report.ts';
+import type { BenchRow } from './report.ts';
 
 /** Milliseconds by name. */
 export type Times = Readonly<Record<string, number>>;
@@ -35,49 +35,74 @@ const STAGES: readonly (readonly string[])[] = [
   ['switch-route'],
 ];
 
-export function medians(all: readonly Times[]): Times {
-  const names = new Set(all.flatMap((each) => Object.keys(each)));
-  return Object.fromEntries([...names].map((name) => [name, median(all.map((each) => each[name] ?? 0))]));
+/** One part of a life (an open, an update, …), with what tools and app took of it alone. */
+export interface MeasuredPart {
+  /** By step, and `total`. */
+  readonly times: Times;
+  /** What tools and app took alone right before or after: the speed of a machine changes by the minute. */
+  readonly alone: Times;
 }
 
+/** Names of what tools and app did in a step. One that goes on from a step into the next is named in both, and counted once. */
+export type ToolsOf = (step: string) => readonly string[];
+
 /**
- * A row for what tools and app took of each stage, one for what is left of it (ours), and the total, which is `times.total`. `toolsOf` says by name
- * what of a step is not ours.
+ * Of several the one in which what is ours is in the middle, whole, so that its rows add up: one for what tools and app took of each stage, one for what is left
+ * of it (ours), and the total, which is `times.total`, with the least and the most that ours was.
  */
-export function rowsOf(
-  kind: string,
-  times: Times,
-  toolsOf: (step: string) => [name: string, ms: number][],
-): BenchRow[] {
+export function rowsOf(kind: string, parts: readonly MeasuredPart[], toolsOf: ToolsOf): BenchRow[] {
+  return middleOf(parts.map((part) => rowsOfSteps(kind, part, toolsOf)));
+}
+
+/** The same for something whose steps the operator does not write down: what each of the tools took, what is left of the total (ours), and the total. */
+export function rowsOfWhole(kind: string, parts: readonly MeasuredPart[], tools: readonly string[]): BenchRow[] {
+  return middleOf(
+    parts.map(({ times, alone }) => {
+      const total = times['total'] ?? Number.NaN;
+      const rows = rowsOfStage(kind, total, new Budget(alone), tools);
+      return [...rows, totalOf(kind, total, rows)];
+    }),
+  );
+}
+
+function rowsOfSteps(kind: string, { times, alone }: MeasuredPart, toolsOf: ToolsOf): BenchRow[] {
+  const budget = new Budget(alone);
   const rows: BenchRow[] = [];
   let stepsMs = 0;
   for (const stage of STAGES) {
     const stageMs = Math.max(...stage.map((step) => times[step] ?? 0));
     stepsMs += stageMs;
     const tools = stage.filter((step) => step in times).flatMap((step) => toolsOf(step));
-    rows.push(...partsOf(`${kind}: ${stage.join(' + ')}`, stageMs, tools));
+    rows.push(...rowsOfStage(`${kind}: ${stage.join(' + ')}`, stageMs, budget, tools));
   }
-  const total = times['total'] ?? 0;
+  const total = times['total'] ?? Number.NaN;
   rows.push(rowOf(`${kind}: intake, job, looking, between the steps, gateway`, total - stepsMs, true));
   return [...rows, totalOf(kind, total, rows)];
 }
 
-/** The same for something whose steps the operator does not write down: what the tools took, what is left of the total (ours), and the total. */
-export function rowsOfWhole(
-  kind: string,
-  total: number,
-  tools: readonly (readonly [name: string, ms: number])[],
-): BenchRow[] {
-  const rows = partsOf(kind, total, tools);
-  return [...rows, totalOf(kind, total, rows)];
+/** What is left of each tool's time: never more goes for it than it took alone. */
+class Budget {
+  readonly #left: Map<string, number>;
+
+  constructor(alone: Times) {
+    this.#left = new Map(Object.entries(alone));
+  }
+
+  /** Not more than `max` either: a tool may take longer alone than it did that time. */
+  take(name: string, max: number): number {
+    const left = this.#left.get(name);
+    if (left === undefined) throw new Error(`${name} was not measured alone`);
+    const taken = Math.min(left, max);
+    this.#left.set(name, left - taken);
+    return taken;
+  }
 }
 
-/** Never more for the tools than there was: they may take longer alone than they did that time. */
-function partsOf(subject: string, total: number, tools: readonly (readonly [name: string, ms: number])[]): BenchRow[] {
+function rowsOfStage(subject: string, stageMs: number, budget: Budget, tools: readonly string[]): BenchRow[] {
   const rows: BenchRow[] = [];
-  let left = total;
-  for (const [name, ms] of tools) {
-    const taken = Math.min(left, ms);
+  let left = stageMs;
+  for (const name of tools) {
+    const taken = budget.take(name, left);
     if (taken > 0) rows.push(rowOf(`${subject}: ${name}`, taken, false));
     left -= taken;
   }
@@ -94,4 +119,13 @@ function rowOf(subject: string, ms: number, ours: boolean): BenchRow {
 function totalOf(kind: string, total: number, rows: readonly BenchRow[]): BenchRow {
   const ours = rows.filter((each) => each['ours'] === true).reduce((sum, each) => sum + Number(each['ms']), 0);
   return { subject: `${kind}: total`, ms: rounded(total), ours: null, oursMs: rounded(ours) };
+}
+
+/** By the last row, which is the total. */
+function middleOf(all: readonly BenchRow[][]): BenchRow[] {
+  const oursOf = (rows: readonly BenchRow[]) => Number(rows.at(-1)?.['oursMs']);
+  const sorted = all.toSorted((a, b) => oursOf(a) - oursOf(b));
+  const middle = sorted[Math.floor(sorted.length / 2)] ?? [];
+  const spread = { oursLeastMs: oursOf(sorted[0] ?? []), oursMostMs: oursOf(sorted.at(-1) ?? []) };
+  return middle.map((row, at) => (at === middle.length - 1 ? { ...row, ...spread } : row));
 }
