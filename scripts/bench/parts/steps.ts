@@ -59,7 +59,7 @@ export function rowsOfWhole(kind: string, parts: readonly MeasuredPart[], tools:
   return middleOf(
     parts.map(({ times, alone }) => {
       const total = times['total'] ?? Number.NaN;
-      const rows = rowsOfStage(kind, total, new Budget(alone), tools);
+      const rows = rowsOfStage(kind, total, new Budget(alone).take(tools, total));
       return [...rows, totalOf(kind, total, rows)];
     }),
   );
@@ -73,7 +73,7 @@ function rowsOfSteps(kind: string, { times, alone }: MeasuredPart, toolsOf: Tool
     const stageMs = Math.max(...stage.map((step) => times[step] ?? 0));
     stepsMs += stageMs;
     const tools = stage.filter((step) => step in times).flatMap((step) => toolsOf(step));
-    rows.push(...rowsOfStage(`${kind}: ${stage.join(' + ')}`, stageMs, budget, tools));
+    rows.push(...rowsOfStage(`${kind}: ${stage.join(' + ')}`, stageMs, budget.take(tools, stageMs)));
   }
   const total = times['total'] ?? Number.NaN;
   rows.push(rowOf(`${kind}: intake, job, looking, between the steps, gateway`, total - stepsMs, true));
@@ -88,24 +88,27 @@ class Budget {
     this.#left = new Map(Object.entries(alone));
   }
 
-  /** Not more than `max` either: a tool may take longer alone than it did that time. */
-  take(name: string, max: number): number {
-    const left = this.#left.get(name);
-    if (left === undefined) throw new Error(`${name} was not measured alone`);
-    const taken = Math.min(left, max);
-    this.#left.set(name, left - taken);
-    return taken;
+  /** Of these one after the other, together not more than `max`: they may take longer alone than they did that time. */
+  take(names: readonly string[], max: number): [name: string, ms: number][] {
+    let room = max;
+    return names.map((name) => {
+      const left = this.#left.get(name);
+      if (left === undefined) throw new Error(`${name} was not measured alone`);
+      const taken = Math.min(left, room);
+      this.#left.set(name, left - taken);
+      room -= taken;
+      return [name, taken];
+    });
   }
 }
 
-function rowsOfStage(subject: string, stageMs: number, budget: Budget, tools: readonly string[]): BenchRow[] {
-  const rows: BenchRow[] = [];
-  let left = stageMs;
-  for (const name of tools) {
-    const taken = budget.take(name, left);
-    if (taken > 0) rows.push(rowOf(`${subject}: ${name}`, taken, false));
-    left -= taken;
-  }
+function rowsOfStage(
+  subject: string,
+  stageMs: number,
+  tools: readonly (readonly [name: string, ms: number])[],
+): BenchRow[] {
+  const rows = tools.filter(([, ms]) => ms > 0).map(([name, ms]) => rowOf(`${subject}: ${name}`, ms, false));
+  const left = tools.reduce((rest, [, ms]) => rest - ms, stageMs);
   if (left > 0) rows.push(rowOf(rows.length === 0 ? subject : `${subject}: the rest`, left, true));
   return rows;
 }

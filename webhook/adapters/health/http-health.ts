@@ -7,7 +7,7 @@ import type { Upstream } from '../../core/preview.ts';
 import type { Clock, Health, HealthRequest } from '../../ports.ts';
 import { addressesListeningOn } from './listening-sockets.ts';
 
-/** Pauses are an eighth of the time waited so far, within these bounds: an app is noticed soon after it is up, however long it took. */
+/** Pauses are a sixteenth of the time waited so far, within these bounds: an app is noticed soon after it is up, however long it took. */
 const PAUSE_MIN_MS = 5;
 const PAUSE_MAX_MS = 250;
 
@@ -31,7 +31,7 @@ export function httpHealth(options: { readonly clock: Clock }): Health {
         if (fault === null) return;
         const waitedMs = clock.now().getTime() - since;
         if (waitedMs >= request.timeoutMs) throw await errorFrom(fault, request);
-        const pauseMs = Math.min(PAUSE_MAX_MS, Math.max(PAUSE_MIN_MS, waitedMs / 8));
+        const pauseMs = Math.min(PAUSE_MAX_MS, Math.max(PAUSE_MIN_MS, waitedMs / 16));
         await clock.sleep(Math.min(pauseMs, request.timeoutMs - waitedMs), signal);
       }
     },

@@ -1,4 +1,5 @@
 /** Connections to PostgreSQL, and what a failure of one means to the rest of the service. */
+import { createHash } from 'node:crypto';
 import {
   Pool,
   types,
@@ -104,17 +105,32 @@ export function stateError(error: unknown): unknown {
   return new OperatorError('STATE_UNAVAILABLE', 'PostgreSQL does not answer.', { cause: error });
 }
 
-/** The rows of one statement. Throws STATE_UNAVAILABLE when PostgreSQL is away. */
+/**
+ * The rows of one statement. One with values is parsed and planned once on each connection (so its text must not be made of values): that is a third
+ * of what a short one takes. Throws STATE_UNAVAILABLE when PostgreSQL is away.
+ */
 export async function rowsOf<Row extends QueryResultRow>(
   connection: Pool | ClientBase,
   text: string,
   values: unknown[] = [],
 ): Promise<Row[]> {
+  const prepared = values.length === 0 ? {} : { name: preparedName(text) };
   try {
-    return (await connection.query<Row>(text, values)).rows;
+    return (await connection.query<Row>({ ...prepared, text, values })).rows;
   } catch (error) {
     throw stateError(error);
   }
+}
+
+const preparedNames = new Map<string, string>();
+
+/** Of the same text always the same; below the 63 characters that PostgreSQL keeps of a name. */
+function preparedName(text: string): string {
+  const known = preparedNames.get(text);
+  if (known !== undefined) return known;
+  const name = `berth_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`;
+  preparedNames.set(text, name);
+  return name;
 }
 
 /** Runs `work` in one transaction: committed when it resolves, rolled back when it throws. Throws STATE_UNAVAILABLE. */

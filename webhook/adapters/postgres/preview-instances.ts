@@ -60,13 +60,14 @@ async function createInstance(
   );
   const inUse = await rowsOf<{ slot: number }>(client, 'select slot from berth.slots where host = $1', [host]);
   const next = nextSlot(addresses, counter?.next_slot ?? 1, new Set(inUse.map((row) => row.slot)));
-  const [instance] = await rowsOf(
+  const [inserted] = await rowsOf<{ instance: Record<string, unknown> }>(
     client,
     `insert into berth.instances (preview_id, generation, revision_sha, revision_ref)
-     select id, generation, $2, $3 from berth.previews where id = $1 returning *`,
+     select id, generation, $2, $3 from berth.previews where id = $1 returning to_jsonb(instances) as instance`,
     [preview.id, revision.sha, revision.ref],
   );
-  if (instance === undefined) throw new Error('insert returned no row');
+  if (inserted === undefined) throw new Error('insert returned no row');
+  const { instance } = inserted;
   await rowsOf(client, `insert into berth.slots (host, slot, purpose, instance_id) values ($1, $2, 'preview', $3)`, [
     host,
     next.slot,

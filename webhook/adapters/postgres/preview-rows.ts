@@ -16,9 +16,13 @@ import type { ReportRecord } from '../../core/report-record.ts';
 /** A row as to_jsonb gives it: times are text. */
 type Json = Record<string, unknown>;
 
-/** The columns of a preview with its instances, oldest first, in one row. Ends before `where`. */
+/**
+ * The columns of a preview with its instances, oldest first, in one row. Ends before `where`. By name, as everywhere: a prepared `*` fails from the moment on
+ * at which a newer version's migration adds a column.
+ */
 export const SELECT_PREVIEWS = `
-  select previews.*, coalesce((
+  select id, key, repository, generation, concluded_generation, created_at, requested_at, slug, wanted, hold, retry_asked_at,
+    database_name, database_password, answering_id, failure, doing_step, doing_since, coalesce((
     select jsonb_agg(to_jsonb(instances) || jsonb_build_object('slot', slots.slot) order by instances.id)
     from berth.instances join berth.slots on slots.instance_id = instances.id
     where instances.preview_id = previews.id
@@ -112,6 +116,10 @@ export function previewFrom(row: Json): PreviewRecord {
     doing: step === null ? null : { step, since: date(row['doing_since']) },
   };
 }
+
+export const SELECT_REPORTS = `
+  select key, repository, comment_id, creating_since, comment_hash, status_sha, status_hash, look_asked_at, looked_at
+  from berth.reports`;
 
 export function reportFrom(row: Json): ReportRecord {
   const sha = row['status_sha'] as Sha | null;

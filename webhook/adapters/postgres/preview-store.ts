@@ -12,7 +12,7 @@ import type { Life, Liveness } from './liveness.ts';
 import type { ProvenKey } from './locked-row.ts';
 import { instancesOf, saveInstance } from './preview-instances.ts';
 import { namesOf } from './preview-names.ts';
-import { previewFrom, reportFrom, SELECT_PREVIEWS } from './preview-rows.ts';
+import { previewFrom, reportFrom, SELECT_PREVIEWS, SELECT_REPORTS } from './preview-rows.ts';
 
 interface StoreOptions {
   readonly pool: Pool;
@@ -118,7 +118,7 @@ function reading(pool: Pool): Pick<PreviewStore, 'load' | 'loadBySlug' | 'list' 
 function reports(pool: Pool): Pick<PreviewStore, 'loadReport' | 'saveReport' | 'askForCommentLooks'> {
   return {
     async loadReport(key) {
-      const [row] = await rowsOf(pool, 'select * from berth.reports where key = $1', [keyText(key)]);
+      const [row] = await rowsOf(pool, `${SELECT_REPORTS} where key = $1`, [keyText(key)]);
       return row === undefined ? null : reportFrom(row);
     },
     async saveReport({ key, repository, commentId, creatingSince, commentHash, status, lookedAt }) {

@@ -54,13 +54,13 @@ export async function ensureTenant({ pool, mark }: TenantServer, tenant: Tenant)
     const found = await marksOf(client, name);
     if (found === null) {
       await refuseForeignDatabase(client, name);
+      // Who makes a role is not thereby its member (15), or may not act for it (16 on), and could not give it a database.
       await client.query(
         `create role ${role} login nosuperuser nocreatedb nocreaterole noreplication
-         connection limit ${tenant.connectionsMax} password ${verifier}`,
+           connection limit ${tenant.connectionsMax} password ${verifier};
+         grant ${escapeIdentifier(tenant.group)} to ${role};
+         grant ${role} to current_user`,
       );
-      await client.query(`grant ${escapeIdentifier(tenant.group)} to ${role}`);
-      // Who makes a role is not thereby its member (15), or may not act for it (16 on), and could not give it a database.
-      await client.query(`grant ${role} to current_user`);
     } else if (found.role === mark || found.role === unfinished(mark)) {
       // Not the connection limit: a database that was closed for its size stays closed until limitSize finds that it fits.
       await client.query(`alter role ${role} login password ${verifier}`);

@@ -16,7 +16,7 @@ import { refuseTakenPorts } from './free-ports.ts';
 import { hostPrograms, type HostPrograms } from './host-programs.ts';
 import { layoutOf, type InstanceLayout } from './layout.ts';
 import { readLogs } from './log-reader.ts';
-import { isDirectory, prepare, removeTree } from './instance-files.ts';
+import { isDirectory, isUntouched, prepare, removeTree } from './instance-files.ts';
 import { launchFor, REPOSITORY_INSIDE } from './sandbox.ts';
 import { localAddressesOf, placeOf, upstreamsOf } from './service-addresses.ts';
 import { runCommand } from './command-run.ts';
@@ -172,6 +172,7 @@ async function setUp(machine: Machine, spec: InstanceSpec, signal: AbortSignal):
   await endLeftovers(at);
   // What an unfinished earlier run left in its home must not change this one.
   const makeAnew = async (path: string) => {
+    if (isUntouched(path)) return;
     await removeTree(options.shell, path);
     await mkdir(path, { mode: 0o700 });
   };
