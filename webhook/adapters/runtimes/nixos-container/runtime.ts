@@ -70,7 +70,8 @@ export function nixosContainerRuntime(settings: NixosContainerSettings, tools: T
       // From its beginning: what an earlier try left in the container is not built upon.
       const before = await hostd.ask({ verb: 'observe-container', name: spec.name });
       if (before !== null) await hostd.ask({ verb: 'remove-container', name: spec.name });
-      await bringUp(hostd, spec, signal);
+      await create(hostd, spec, signal);
+      await hostd.ask({ verb: 'start-container', name: spec.name }, { signal });
       await runSetup(hostd, spec, signal, () => lastLines(logs, spec.name));
     },
     start: (spec, signal) => startApp(hostd, spec, { signal, tail: () => lastLines(logs, spec.name) }),
@@ -110,16 +111,23 @@ async function bringUp(hostd: HostDaemon, spec: InstanceSpec, signal: AbortSigna
   const before = await hostd.ask({ verb: 'observe-container', name }, { signal });
   if (before?.state === 'running') return;
   if (before?.state === 'leftovers') await hostd.ask({ verb: 'remove-container', name });
-  if (before === null || before.state === 'leftovers') {
-    if (spec.system === null) throw new OperatorError('RUNTIME_FAILED', `The system of ${name} has not been built.`);
-    const { memoryMiB, cpuPercent, tasks, diskMiB } = spec.manifest.limits;
-    const environment = { ...spec.environment };
-    const limits = { memoryMiB, cpuPercent, tasks, diskMiB };
-    const own = spec.manifest.ownSystem;
-    const units = own === undefined ? null : { setup: own.setupService, apps: [...own.appServices] };
-    await hostd.ask({ verb: 'create-container', name, system: spec.system, environment, limits, units }, { signal });
-  }
+  if (before === null || before.state === 'leftovers') await create(hostd, spec, signal);
   await hostd.ask({ verb: 'start-container', name }, { signal });
+}
+
+/** Nothing of a container of this name may be there. */
+async function create(
+  hostd: HostDaemon,
+  { name, system, manifest, ...spec }: InstanceSpec,
+  signal: AbortSignal,
+): Promise<void> {
+  if (system === null) throw new OperatorError('RUNTIME_FAILED', `The system of ${name} has not been built.`);
+  const { memoryMiB, cpuPercent, tasks, diskMiB } = manifest.limits;
+  const limits = { memoryMiB, cpuPercent, tasks, diskMiB };
+  const own = manifest.ownSystem;
+  const units = own === undefined ? null : { setup: own.setupService, apps: [...own.appServices] };
+  const environment = { ...spec.environment };
+  await hostd.ask({ verb: 'create-container', name, system, environment, limits, units }, { signal });
 }
 
 async function startApp(
