@@ -1,11 +1,13 @@
 /** The real service as a process when PostgreSQL goes and comes, when it is asked to stop, and when somebody starts it twice (promises R1, R13). */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFile, rm } from 'node:fs/promises';
 import { Agent, request, type ClientRequest } from 'node:http';
 import { test } from 'node:test';
 import { AnOperator } from '../support/durability/an-operator.ts';
 import { isHonest } from '../support/durability/kill-under-load.ts';
-import { deliveryOf, lostOf, send, type SentDelivery } from '../support/durability/sent-deliveries.ts';
+import { DELIVERY_SECRET, deliveryOf, lostOf, send, type SentDelivery } from '../support/durability/sent-deliveries.ts';
 import { onServer } from '../support/on-server.ts';
 import { startTestServer } from '../support/test-server.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -79,6 +81,27 @@ test('SIGTERM in the middle of requests: each is taken in and answered, and then
   await operator.startAgain();
   assert.deepEqual(await lostOf(await operator.databaseUrl(), sent), []);
   await waitUntil('they are worked off', () => sent.every(({ number }) => operator.looksAt(number) > 0));
+});
+
+test('`npm start` passes SIGTERM on, and is over when the service is', async () => {
+  await using operator = await AnOperator.start();
+  const { configFile, webhookUrl } = operator.process;
+  await operator.process.stop();
+  const isAlive = async () => (await fetch(`${webhookUrl}/health`).catch(() => null))?.ok === true;
+  const npm = spawn('npm', ['start', '--silent', '--', '--config', configFile], {
+    env: {
+      ...process.env,
+      DATABASE_URL: undefined,
+      BERTH_GITHUB_WEBHOOK_SECRET: DELIVERY_SECRET,
+      BERTH_GITHUB_TOKEN: operator.github.token,
+    },
+    stdio: 'ignore',
+  });
+  const ended = once(npm, 'exit');
+  await waitUntil('it is up', isAlive);
+  npm.kill('SIGTERM');
+  await ended;
+  await waitUntil('it is gone', async () => !(await isAlive()));
 });
 
 test('a second operator on the same state directory is refused; the first and its PostgreSQL do not notice', async () => {

@@ -34,8 +34,11 @@ const execFileAsync = promisify(execFile);
 
 /** Starting takes 35–80 ms, replaying a crashed cluster's log a few seconds; beyond this something is wrong. */
 const START_TIMEOUT_MS = 30_000;
+/** A busy machine is given time: a server that is restarted breaks every connection of the previews. */
+const ADOPT_TIMEOUT_MS = 5_000;
 const STOP_TIMEOUT_S = 30;
 const START_POLL_MS = 10;
+const ADOPT_POLL_MS = 100;
 const TAIL_LINES = 20;
 /** Somebody may take the port between our choosing it and the server's binding it. */
 const PORT_TRIES = 5;
@@ -181,20 +184,31 @@ async function refuseOtherVersion({ binaries, paths }: Server, version: string):
   );
 }
 
-/** The port of a server that outlived us and still takes our password; anything else that runs on our data is stopped. */
+/**
+ * The port of a server that outlived us and still takes our password; anything else that runs on our data is stopped, one that is silent only when it has
+ * had time to answer.
+ */
 async function adopt(server: Server): Promise<number | null> {
-  const running = await runningServer(server.paths);
-  if (running === null) {
-    await removeStalePidFile(server.paths);
-    return null;
+  const deadline = Date.now() + ADOPT_TIMEOUT_MS;
+  for (;;) {
+    const running = await runningServer(server.paths);
+    if (running === null) {
+      await removeStalePidFile(server.paths);
+      return null;
+    }
+    const answer = await ask(server, running.port);
+    if (answer === 'ours') {
+      server.log.info(running, 'took over the embedded PostgreSQL that is already running');
+      return running.port;
+    }
+    if (answer === 'foreign' || Date.now() >= deadline) {
+      server.log.warn(running, 'the embedded PostgreSQL that is running does not answer; it is restarted');
+      await stop(server);
+      return null;
+    }
+    server.log.info(running, 'the embedded PostgreSQL that is running does not answer yet');
+    await delay(ADOPT_POLL_MS);
   }
-  if (await answers(server, running.port)) {
-    server.log.info(running, 'took over the embedded PostgreSQL that is already running');
-    return running.port;
-  }
-  server.log.warn(running, 'the embedded PostgreSQL that is running does not answer; it is restarted');
-  await stop(server);
-  return null;
 }
 
 /** On the port of the last time, which the previews' apps know, or else on one that is free. */
@@ -240,7 +254,7 @@ async function start(server: Server, port: number): Promise<{ ok: true } | { ok:
   child.on('exit', (code, signal) => (life.ended = `ended with ${signal ?? `status ${code}`}`));
   const deadline = Date.now() + START_TIMEOUT_MS;
   while (life.ended === null && Date.now() < deadline) {
-    if (await answers(server, port)) {
+    if ((await ask(server, port)) === 'ours') {
       child.unref();
       return { ok: true };
     }
@@ -254,16 +268,23 @@ async function start(server: Server, port: number): Promise<{ ok: true } | { ok:
   return { ok: false, output: [...output, life.ended ?? ''].join('\n') };
 }
 
-/** Whether the server on our data accepts our password on the port. Another one that does is possible: a copy of a folder has both. */
-async function answers(server: Server, port: number): Promise<boolean> {
+/** SQLSTATE of PostgreSQL: a wrong password, or no such user. */
+const REFUSALS = new Set(['28P01', '28000']);
+
+/**
+ * Who is on the port: the server on our data, which accepts our password; another one (a copy of a folder accepts it too); or nobody who has said anything
+ * yet.
+ */
+async function ask(server: Server, port: number): Promise<'ours' | 'foreign' | 'silent'> {
   const client = new Client({ connectionString: urlOf(server, port, 'postgres'), connectionTimeoutMillis: 2_000 });
   client.on('error', () => undefined);
   try {
     await client.connect();
     const { rows } = await client.query<{ data_directory: string }>('show data_directory');
-    return (await realpath(rows[0]?.data_directory ?? '')) === (await realpath(server.paths.data));
-  } catch {
-    return false;
+    const isOurs = (await realpath(rows[0]?.data_directory ?? '')) === (await realpath(server.paths.data));
+    return isOurs ? 'ours' : 'foreign';
+  } catch (error) {
+    return REFUSALS.has((error as { code?: string }).code ?? '') ? 'foreign' : 'silent';
   } finally {
     await client.end().catch(() => undefined);
   }

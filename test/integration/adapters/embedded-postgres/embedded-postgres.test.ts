@@ -156,6 +156,24 @@ suite('embedded PostgreSQL', () => {
     await client.end().catch(() => undefined);
   });
 
+  test('a server that does not answer at once is waited for, and taken over with its connections', async () => {
+    await using cluster = await place();
+    const first = await cluster.start();
+    const client = new Client({ connectionString: first.url });
+    client.on('error', () => undefined);
+    await client.connect();
+    const pid = await postmasterPid(cluster.directory);
+    process.kill(pid, 'SIGSTOP');
+    const goesOn = (_: unknown, text = '') => {
+      if (text.endsWith('does not answer yet')) process.kill(pid, 'SIGCONT');
+    };
+    const second = await cluster.start({ ...silentLog, info: goesOn });
+    assert.equal(second.url, first.url);
+    assert.equal(await postmasterPid(cluster.directory), pid);
+    assert.deepEqual((await client.query('select 1 as alive')).rows, [{ alive: 1 }]);
+    await client.end();
+  });
+
   test('starts again after a crash of the server itself', async () => {
     await using cluster = await place();
     const first = await cluster.start();
