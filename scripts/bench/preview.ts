@@ -75,13 +75,13 @@ interface Bench {
 }
 
 /** Previews of pull requests that nobody touches, live when this resolves. */
-async function openMany({ github, operator, database }: Bench, count: number): Promise<FakePullRequest[]> {
+async function openMany(bench: Bench, count: number): Promise<FakePullRequest[]> {
   const pulls: FakePullRequest[] = [];
-  const repository = await github.addRepository('acme/others', APP_FILES);
+  const repository = await bench.github.addRepository('acme/others', APP_FILES);
   for (let at = 1; at <= count; at += 1) {
     await repository.commit(`feature-${at}`, { 'message.txt': `other ${at}` });
     const pull = await repository.openPullRequest({ head: `feature-${at}` });
-    await partsOf(operator, database, pull);
+    await partsOf(bench, pull);
     pulls.push(pull);
     if (at % 10 === 0) console.error(`${at} of ${count} others are live`);
   }
@@ -99,14 +99,14 @@ async function rowsOfRounds(bench: Bench, where: string): Promise<BenchRow[]> {
     await repository.commit('feature', { 'message.txt': `round ${round}` });
     const began = performance.now();
     const pull = await repository.openPullRequest({ head: 'feature' });
-    const open = await partsOf(operator, database, pull);
+    const open = await partsOf(bench, pull, opens.at(-1)?.times);
     if (round === 0) console.error(`the first${where}: ${Math.round(performance.now() - began)} ms`);
     await delay(SETTLED_MS);
     // Between the two: the speed of a machine changes.
     const instances = join(operator.stateDirectory, 'instances');
     const alone = await aloneTimes(join(directory, `tools${round}`), { github, pull, database, instances });
     await pull.push({ 'message.txt': `round ${round}, again` });
-    const update = await partsOf(operator, database, pull);
+    const update = await partsOf(bench, pull, updates.at(-1)?.times);
     await pull.close();
     await untilGone(database, pull);
     if (round === 0) continue;
@@ -138,15 +138,15 @@ function toolsOf(step: string, kind: 'open' | 'update'): string[] {
   }
 }
 
-/** Called right after the 202: the time until the URL shows the head, and what the operator wrote down for each step. */
-async function partsOf(operator: OperatorProcess, database: Client, pull: FakePullRequest): Promise<Times> {
+/** Called right after the 202: the time until the URL shows the head, and what the operator wrote down for each step. `before` is what the last one took. */
+async function partsOf({ operator, database }: Bench, pull: FakePullRequest, before: Times = {}): Promise<Times> {
   const slug = `${pull.base.name}-${pull.number}`;
   const target = { port: operator.gatewayPort, host: `${slug}.localhost:${operator.gatewayPort}`, path: '/commit' };
-  const total = await untilShown(
-    database,
+  const total = await untilShown(database, {
     slug,
-    async () => (await getThroughGateway(target).catch(() => null)) === pull.head,
-  ).catch((cause: unknown) => {
+    isShown: async () => (await getThroughGateway(target).catch(() => null)) === pull.head,
+    tookMs: before['total'] ?? 0,
+  }).catch((cause: unknown) => {
     throw new Error(`${slug} did not come up: see ${operator.logFile}`, { cause });
   });
   for (;;) {

@@ -40,12 +40,9 @@ await database.connect();
 const nft = openNftSession();
 const settings = settingsFrom(['--operator-uid=970', '--operator-gid=970', '--caddyfile=/etc/caddy/Caddyfile']);
 
-function shown(slug: string, text: string): Promise<number> {
-  return untilShown(
-    database,
-    slug,
-    async () => (await askCaddy(`${slug}.preview.test`).catch(() => null))?.text === text,
-  );
+function shown(slug: string, text: string, before: Times | undefined): Promise<number> {
+  const isShown = async () => (await askCaddy(`${slug}.preview.test`).catch(() => null))?.text === text;
+  return untilShown(database, { slug, isShown, tookMs: before?.['total'] ?? 0 });
 }
 
 interface Instance {
@@ -85,11 +82,11 @@ interface Life {
   readonly alone: Times;
 }
 
-async function aLife(round: number): Promise<Life> {
+async function aLife(round: number, before?: Life): Promise<Life> {
   await repository.commit(`feature-${round}`, shopAt(`${round}a`), 'One');
   const pull = await repository.openPullRequest({ head: `feature-${round}` });
   const slug = `shop-${pull.number}`;
-  const opened = await shown(slug, `version ${round}a`);
+  const opened = await shown(slug, `version ${round}a`, before?.open);
   await atRest(slug);
   const open = { ...(await instancesOf(slug))[0]?.timings, total: opened };
 
@@ -97,12 +94,12 @@ async function aLife(round: number): Promise<Life> {
   // In the middle of the life: the speed of a machine changes.
   const alone = await toolsAlone(slug, pull);
   await pull.push(shopAt(`${round}b`));
-  const updated = await shown(slug, `version ${round}b`);
+  const updated = await shown(slug, `version ${round}b`, before?.update);
   await atRest(slug);
   const update = { ...(await instancesOf(slug))[0]?.timings, total: updated };
 
   const rolling = preview('rollback', slug);
-  const rolledBack = await shown(slug, `version ${round}a`);
+  const rolledBack = await shown(slug, `version ${round}a`, before?.rollback);
   await rolling;
   await atRest(slug);
 
@@ -151,7 +148,7 @@ const again =
 await initAlone(mirror, stopwatch().timed);
 await aLife(0);
 const lives: Life[] = [];
-for (let round = 1; round <= rounds; round += 1) lives.push(await aLife(round));
+for (let round = 1; round <= rounds; round += 1) lives.push(await aLife(round, lives.at(-1)));
 nft.close();
 await database.end();
 for (const work of atEnd.toReversed()) await work();
