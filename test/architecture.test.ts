@@ -185,7 +185,6 @@ const TOO_LARGE: ReadonlySet<string> = new Set([
   'webhook/adapters/git/place-tree.ts placeRepository',
   'webhook/adapters/git/sources.ts entryOf',
   'webhook/adapters/git/sources.ts readFileOf',
-  'webhook/adapters/runtimes/nixos-container/runtime.ts runSetup',
   'webhook/commands/hostctl/maintenance-log.ts logMaintenance',
   'webhook/commands/hostctl/open-host.ts runVerb',
   'webhook/core/plan.ts planFor',

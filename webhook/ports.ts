@@ -95,10 +95,7 @@ export interface Redeliveries {
 export type Acceptance = 'accepted' | 'duplicate';
 
 export interface Intake {
-  /**
-   * Delivery, wanted look and job, committed together before it resolves; deliveries that wait at the same time share the commit.
-   * Throws STATE_UNAVAILABLE when it could not be committed.
-   */
+  /** Delivery, wanted look and job, committed together before it resolves; those that wait together share the commit. Throws STATE_UNAVAILABLE. */
   accept(deliveryId: string, event: PullRequestEvent): Promise<Acceptance>;
   /** If the comment is ours, a look at it and a report are asked for, committed before it resolves. Says whether it is. Throws STATE_UNAVAILABLE. */
   doubtComment(key: PreviewKey, commentId: number): Promise<boolean>;
@@ -273,6 +270,8 @@ export interface Runtime {
   readConfig(config: string, signal: AbortSignal): Promise<PreviewMeta>;
   /** Builds what the manifest asks for, or returns at once what was built before. Null where the runtime needs nothing. */
   buildSystem(manifest: AppManifest, signal: AbortSignal): Promise<BuiltSystem | null>;
+  /** Makes of the instance what needs no files, while they are placed. What it does not do, setUp does. Never throws. */
+  prepare(spec: Pick<InstanceSpec, 'name' | 'system' | 'manifest'>): Promise<void>;
   /** Makes room for the instance and returns the directory where Sources.place is to put its files. */
   ensureDirectory(name: InstanceName): Promise<string>;
   /** Runs the setup command in the sandbox, from its beginning. Throws SETUP_FAILED or SETUP_TIMED_OUT with the last lines. */

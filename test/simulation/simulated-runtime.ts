@@ -89,6 +89,7 @@ export function simulatedRuntime({ host, faults, clock, random, pool }: Shared, 
       throw new OperatorError('CONFIG_REFUSED', 'Nothing is evaluated here.');
     },
     buildSystem: async () => null,
+    prepare: async () => undefined,
     ensureDirectory: (name) =>
       faults.effect(process, 'runtime.ensureDirectory', () => {
         if (!host.instances.has(name))

@@ -89,7 +89,9 @@ export const hostRequestSchema = z.discriminatedUnion('verb', [
   z.strictObject({ verb: z.literal('list-containers') }),
   /** Without `units: true` its guest is not asked, and has none. */
   z.strictObject({ verb: z.literal('observe-container'), name, units: z.boolean().optional() }),
-  /** Made, with the staged files of that name in its root; not started. */
+  /** The part of `create-container` that needs no files: its root is empty. */
+  z.strictObject({ verb: z.literal('prepare-container'), name, system: storePath, diskMiB: limits.shape.diskMiB }),
+  /** Made, with the staged files of that name in its root; not started. Takes what was prepared for it from the same. */
   z.strictObject({
     verb: z.literal('create-container'),
     name,
@@ -137,10 +139,13 @@ export const hostRequestSchema = z.discriminatedUnion('verb', [
 export type HostRequest = z.infer<typeof hostRequestSchema>;
 export type HostVerb = HostRequest['verb'];
 
-/** A container as the host sees it. `leftovers` are parts of one that was not made or not removed whole. */
+/**
+ * A container as the host sees it. `leftovers` are parts of one that was not made or not removed whole; `prepared` is one that `create-container` will take,
+ * until hostd ends: nobody remembers then what it was made of, and it is leftovers.
+ */
 export interface ContainerState {
   readonly name: InstanceName;
-  readonly state: 'running' | 'starting' | 'stopped' | 'failed' | 'leftovers';
+  readonly state: 'running' | 'starting' | 'stopped' | 'failed' | 'prepared' | 'leftovers';
   readonly restarts: number;
   readonly units: readonly {
     readonly name: string;
@@ -166,6 +171,7 @@ export interface DiskRoom {
 export interface HostResults {
   'list-containers': ContainerState[];
   'observe-container': ContainerState | null;
+  'prepare-container': null;
   'create-container': null;
   'evaluate-config': { readonly json: string };
   'start-container': null;

@@ -24,6 +24,12 @@ import {
 } from './settings.ts';
 
 type CreateRequest = Extract<HostRequest, { verb: 'create-container' }>;
+type PrepareRequest = Extract<HostRequest, { verb: 'prepare-container' }>;
+
+/** Containers that are made and empty, with what they were made of. Kept in memory alone: it is for the next seconds, and what is forgotten is made anew. */
+export type PreparedContainers = Map<InstanceName, string>;
+
+const madeOf = ({ system, diskMiB }: { system: string; diskMiB: number }): string => `${system} ${diskMiB}`;
 
 /** `preview` in the guest (server-config/guest). */
 const appUid = 1000;
@@ -39,27 +45,37 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** Makes the container and puts the instance's files into its root. Whatever fails leaves nothing of it. */
-export async function createContainer(settings: HostSettings, request: CreateRequest): Promise<null> {
+/** Makes the container without files, for the `createContainer` that follows. Whatever fails leaves nothing of it. */
+export async function prepareContainer(
+  settings: HostSettings,
+  prepared: PreparedContainers,
+  request: PrepareRequest,
+): Promise<null> {
   const place = placeOf(settings, request.name);
-  // An existing root would be reused, and a namesake's data would be in the new container (contract, section 4).
-  for (const part of [place.conf, place.root, place.profile, place.disk]) {
-    if (await exists(part))
-      throw new OperatorError('RUNTIME_FAILED', `The container ${place.name} exists, or parts of it do.`);
-  }
-  const { host, instance } = place.addresses;
+  await refuseParts(place);
   try {
-    await allDone([
-      must([
-        'nixos-container',
-        'create',
-        place.name,
-        `--system-path=${request.system}`,
-        `--host-address=${host}`,
-        `--local-address=${instance}`,
-      ]),
-      makeDisk(place, request.limits.diskMiB),
-    ]);
+    await makeEmpty(place, request);
+  } catch (error) {
+    await removeContainer(settings, place.name);
+    throw error;
+  }
+  prepared.set(request.name, madeOf(request));
+  return null;
+}
+
+/** Makes the container and puts the instance's files into its root. Whatever fails leaves nothing of it. */
+export async function createContainer(
+  settings: HostSettings,
+  prepared: PreparedContainers,
+  request: CreateRequest,
+): Promise<null> {
+  const place = placeOf(settings, request.name);
+  const ingredients = { system: request.system, diskMiB: request.limits.diskMiB };
+  const isPrepared = prepared.get(request.name) === madeOf(ingredients);
+  prepared.delete(request.name);
+  if (!isPrepared) await refuseParts(place);
+  try {
+    if (!isPrepared) await makeEmpty(place, ingredients);
     await fillRoot(settings, place, request);
     // Last: a container whose conf lacks our lines was cut off while it was made, and is never started.
     await appendFile(place.conf, confLines(place, request.limits, request.units));
@@ -68,6 +84,24 @@ export async function createContainer(settings: HostSettings, request: CreateReq
     throw error;
   }
   return null;
+}
+
+/** An existing root would be reused, and a namesake's data would be in the new container (contract, section 4). */
+async function refuseParts(place: ContainerPlace): Promise<void> {
+  for (const part of [place.conf, place.root, place.profile, place.disk]) {
+    if (await exists(part))
+      throw new OperatorError('RUNTIME_FAILED', `The container ${place.name} exists, or parts of it do.`);
+  }
+}
+
+/** All of it that is not the instance's own: configuration, system and an empty disk. */
+async function makeEmpty(
+  place: ContainerPlace,
+  { system, diskMiB }: { system: string; diskMiB: number },
+): Promise<void> {
+  const { host, instance } = place.addresses;
+  const words = [`--system-path=${system}`, `--host-address=${host}`, `--local-address=${instance}`];
+  await allDone([must(['nixos-container', 'create', place.name, ...words]), makeDisk(place, diskMiB)]);
 }
 
 /** Resolves when all have, and throws what the first of them threw when none is under way any more: what follows may undo them. */
@@ -190,14 +224,17 @@ async function removeLinksInto(directory: string, target: string): Promise<void>
   }
 }
 
+/** What hostd goes by when it looks. */
+interface Known {
+  readonly settings: HostSettings;
+  readonly prepared: PreparedContainers;
+}
+
 /**
  * Every container with a name of ours, whole or in parts, also without a record anywhere; `admitted` are those that the network's rules name. A
  * root of the garbage collector or an element that nothing else is left of counts as leftovers.
  */
-export async function listContainers(
-  settings: HostSettings,
-  admitted: readonly InstanceName[],
-): Promise<ContainerState[]> {
+export async function listContainers(known: Known, admitted: readonly InstanceName[]): Promise<ContainerState[]> {
   const found = await Promise.all(
     [confDirectory, rootDirectory, diskDirectory, profileDirectory, gcrootDirectory].map((directory) =>
       readdir(directory).catch(() => []),
@@ -208,14 +245,14 @@ export async function listContainers(
   return Promise.all(
     [...names].map(
       async (name) =>
-        (await observeContainer(settings, name, true)) ?? { name, state: 'leftovers', restarts: 0, units: [] },
+        (await observeContainer(known, name, true)) ?? { name, state: 'leftovers', restarts: 0, units: [] },
     ),
   );
 }
 
 /** What there is of the container; null when nothing is. One that was cut off while it was made counts as leftovers. */
 export async function observeContainer(
-  settings: HostSettings,
+  { settings, prepared }: Known,
   name: InstanceName,
   isGuestAsked: boolean,
 ): Promise<ContainerState | null> {
@@ -223,6 +260,7 @@ export async function observeContainer(
   const parts = await Promise.all([place.conf, place.root, place.disk, place.profile].map(exists));
   if (!parts.includes(true)) return null;
   const text = parts.includes(false) ? '' : await readFile(place.conf, 'utf8');
-  if (limitsFromConf(text) === null) return { name, state: 'leftovers', restarts: 0, units: [] };
+  if (limitsFromConf(text) === null)
+    return { name, state: prepared.has(name) ? 'prepared' : 'leftovers', restarts: 0, units: [] };
   return containerStates(place, isGuestAsked ? unitsFromConf(text).apps : []);
 }

@@ -8,9 +8,11 @@ import {
   listContainers,
   observeContainer,
   openFiles,
+  prepareContainer,
   removeContainer,
   startContainer,
   stopContainer,
+  type PreparedContainers,
 } from './containers.ts';
 import { adaptCaddyfile, loadRoutes } from './caddy.ts';
 import { measureDisks } from './disk.ts';
@@ -23,14 +25,15 @@ import { settingsFrom, type HostSettings } from './settings.ts';
 
 const settings = settingsFrom(process.argv.slice(2));
 const network = await openNetwork(settings);
+const prepared: PreparedContainers = new Map();
 const inTurn = turnPerName();
 const inTurnOfEvaluations = turnPerName();
 
 const server = await serve(settings, (request, caller) =>
   // Reading needs no turn: a journal may be followed for days.
   'name' in request && changing.has(request.verb)
-    ? inTurn(request.name, () => perform({ settings, network }, request, caller))
-    : perform({ settings, network }, request, caller),
+    ? inTurn(request.name, () => perform({ settings, network, prepared }, request, caller))
+    : perform({ settings, network, prepared }, request, caller),
 );
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -43,18 +46,20 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 console.log(`hostd answers on ${settings.socket}`);
 
 async function perform(
-  host: { settings: HostSettings; network: Network },
+  host: { settings: HostSettings; network: Network; prepared: PreparedContainers },
   request: HostRequest,
   caller: Caller,
 ): Promise<unknown> {
   const { signal } = caller;
   switch (request.verb) {
     case 'list-containers':
-      return listContainers(host.settings, await host.network.admitted());
+      return listContainers(host, await host.network.admitted());
     case 'observe-container':
-      return observeContainer(host.settings, request.name, request.units === true);
+      return observeContainer(host, request.name, request.units === true);
+    case 'prepare-container':
+      return prepareContainer(host.settings, host.prepared, request);
     case 'create-container':
-      return createContainer(host.settings, request);
+      return createContainer(host.settings, host.prepared, request);
     case 'evaluate-config':
       // One at a time: each may take gigabytes.
       return inTurnOfEvaluations('', () => evaluateConfig(host.settings.evaluation, request.config, signal));
@@ -65,6 +70,7 @@ async function perform(
     case 'stop-container':
       return stopContainer(host.settings, request.name);
     case 'remove-container':
+      host.prepared.delete(request.name);
       await removeContainer(host.settings, request.name);
       return host.network.forget(request.name);
     case 'start-unit':
@@ -94,6 +100,7 @@ async function perform(
 
 /** Verbs that change a container: one at a time for each (contract, trap 8). */
 const changing: ReadonlySet<string> = new Set([
+  'prepare-container',
   'create-container',
   'start-container',
   'stop-container',

@@ -188,13 +188,17 @@ async function causeOf(op: Pick<Operator, 'databases'>, work: BringUp, error: un
   );
 }
 
-/** The system that the manifest asks for is built, where the runtime has such a thing. Throws BUILD_FAILED and what a refused preview-config.nix throws. */
+/**
+ * The system that the manifest asks for is built, where the runtime has such a thing, and the instance made of it as far as that goes without its files.
+ * Throws BUILD_FAILED and what a refused preview-config.nix throws.
+ */
 export async function buildSystem(op: Pick<Operator, 'store' | 'runtime'>, work: BringUp): Promise<StepResult> {
-  const built = await op.runtime.buildSystem(manifestIn(work), work.signal);
-  if (built !== null) {
-    const facts = { system: built.path, isSystemCached: built.isCached };
-    await op.store.saveInstance(work.lock, instanceOf(work).name, facts);
-  }
+  const { name } = instanceOf(work);
+  const manifest = manifestIn(work);
+  const built = await op.runtime.buildSystem(manifest, work.signal);
+  if (built === null) return DONE;
+  await op.store.saveInstance(work.lock, name, { system: built.path, isSystemCached: built.isCached });
+  await op.runtime.prepare({ name, system: built.path, manifest });
   return DONE;
 }
 

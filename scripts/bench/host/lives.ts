@@ -28,6 +28,11 @@ import { until, untilShown } from '../parts/until-shown.ts';
 import { caddyAlone, containerAlone, nodeAlone } from './tools-alone.ts';
 
 const rounds = Number(process.argv[2]);
+/** What is done at once when the files of a commit are placed. */
+const PLACING = {
+  open: 'git place beside CREATE ROLE and DATABASE beside nixos-container create, mkfs.ext4 and mount',
+  update: 'git place beside nixos-container create, mkfs.ext4 and mount',
+} as const;
 /** Slots that the operator, which takes the lowest, does not get to. */
 const aloneSlots = [30_001, 30_002] as const;
 const mirror = '/var/lib/berth-bench/mirror.git';
@@ -115,20 +120,20 @@ async function toolsAlone(slug: string, pull: FakePullRequest): Promise<Times> {
   const remote = { url: `${cloneUrl}/acme/shop.git`, scheme: 'http', token };
   const sha = pull.head as Sha;
   await fetchAlone(mirror, { remote, sha }, timed);
-  await timed('git place', () => placeAlone(mirror, sha));
-  // As the operator does it: on the same cores, at once.
-  await timed('git place beside CREATE ROLE and DATABASE', () =>
-    Promise.all([placeAlone(mirror, sha), createDatabaseAlone(database)]),
-  );
-  await timed('DROP DATABASE and ROLE', () => dropDatabaseAlone(database));
   await caddyAlone(settings, `/etc/caddy/previews/${slug}.caddy`, timed);
   await nodeAlone(timed);
   const [original] = await instancesOf(slug);
   if (original === undefined) throw new Error(`${slug} has no instance`);
   const [first, second] = aloneSlots.map((slot) => containerAlone({ settings, nft }, slot, original.name));
   if (first === undefined || second === undefined) throw new Error('two containers are needed');
+  // As the operator does it: on the same cores, at once.
+  await timed(PLACING.open, () =>
+    Promise.all([placeAlone(mirror, sha), createDatabaseAlone(database), first.create()]),
+  );
+  await timed('DROP DATABASE and ROLE', () => dropDatabaseAlone(database));
   await first.open(timed);
   await first.stop();
+  await timed(PLACING.update, () => Promise.all([placeAlone(mirror, sha), second.create()]));
   await second.open(async (_, work) => work());
   await first.startAgain(again(timed));
   await second.stop();
@@ -166,9 +171,9 @@ const toolsOf =
       case 'read-manifest':
         return ['git read'];
       case 'place-source':
-        return [kind === 'open' ? 'git place beside CREATE ROLE and DATABASE' : 'git place'];
+        return [PLACING[kind]];
       case 'set-up':
-        return ['nixos-container create beside mkfs.ext4 and mount', 'tar', 'the container’s boot', 'the app’s setup'];
+        return ['tar', 'the container’s boot', 'the app’s setup'];
       case 'start':
         return ['the app’s start by the guest’s systemd'];
       case 'check-health':

@@ -12,6 +12,7 @@ import type { NftSession } from '../../../webhook/hostd/nft-session.ts';
 import { must, mustPipe, run } from '../../../webhook/hostd/programs.ts';
 import { admitScript, forgetScript } from '../../../webhook/hostd/ruleset.ts';
 import { placeOf, type ContainerPlace, type HostSettings } from '../../../webhook/hostd/settings.ts';
+import type { ContainerLimits } from '../../../webhook/core/host-verbs.ts';
 import { instanceNameOf, type InstanceName } from '../../../webhook/core/names.ts';
 import type { Timed } from '../parts/steps.ts';
 
@@ -21,7 +22,9 @@ const appUid = 1000;
 
 /** A container like the one of an instance that the operator has made. */
 export interface AloneContainer {
-  /** From nothing to the app's first good answer. */
+  /** nixos-container create beside mkfs.ext4 and mount. */
+  create(): Promise<void>;
+  /** From there to the app's first good answer. */
   open(timed: Timed): Promise<void>;
   stop(): Promise<void>;
   /** From stopped to the app's first good answer. */
@@ -45,13 +48,13 @@ export function containerAlone(
   };
   const start = (timed: Timed) => timed('the container’s boot', () => must(['nixos-container', 'start', name]));
   return {
-    open: async (timed) => {
+    create: async () => {
       const system = await realpath(join(like.profile, 'system'));
-      const limits = limitsFromConf(await readFile(like.conf, 'utf8'));
-      if (limits === null) throw new Error(`${original} has no limits`);
-      await timed('nixos-container create beside mkfs.ext4 and mount', () =>
-        Promise.all([create(place, system), disk(place, limits.diskMiB)]),
-      );
+      const { diskMiB } = await limitsOf(like);
+      await Promise.all([create(place, system), disk(place, diskMiB)]);
+    },
+    open: async (timed) => {
+      const limits = await limitsOf(like);
       await timed('tar', () => fill(place, like));
       // The same walls and limits, which systemd and nspawn put up.
       await mkdir(place.dropIn, { recursive: true });
@@ -78,6 +81,12 @@ export function containerAlone(
       await nft.apply(forgetScript(place));
     },
   };
+}
+
+async function limitsOf({ conf, name }: ContainerPlace): Promise<ContainerLimits> {
+  const limits = limitsFromConf(await readFile(conf, 'utf8'));
+  if (limits === null) throw new Error(`${name} has no limits`);
+  return limits;
 }
 
 function create({ name, addresses }: ContainerPlace, system: string): Promise<string> {

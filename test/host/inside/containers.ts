@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import type { OperatorError } from '../../../webhook/core/errors.ts';
 import {
@@ -249,6 +249,52 @@ test('a creation that was cut off is seen as leftovers, never started, and repla
   await runtime.start(spec, noAbort);
   assert.equal(await answerOf(`http://${spec.addresses.instance}:3000/`), 'hello');
   await runtime.remove(spec.name);
+});
+
+test('what is prepared while files are placed is taken once, by a creation from the same; else it is leftovers', async () => {
+  const clean = inventory();
+  const spec = await anInstance(runtime, 14, { manifest: withSetup, environment: { GREETING: 'hello' } });
+  const url = `http://${spec.addresses.instance}:3000/`;
+  const diskOf = () => statSync('/var/lib/berth-disks/p14.ext4').ino;
+  const stateOf = async () => (await hostd.ask({ verb: 'observe-container', name: spec.name }))?.state;
+
+  await runtime.prepare(spec);
+  assert.equal(await stateOf(), 'prepared');
+  assert.equal((await runtime.observe(spec.name))?.running, false);
+  await assert.rejects(hostd.ask({ verb: 'start-container', name: spec.name }), { code: 'RUNTIME_FAILED' });
+  const disk = diskOf();
+  await bringUp(runtime, spec);
+  assert.equal(await answerOf(url), 'hello');
+  assert.equal(diskOf(), disk);
+  // One that runs is not prepared again, and a second setup does not build on the first.
+  await runtime.prepare(spec);
+  assert.equal(await stateOf(), 'running');
+  await runtime.setUp(spec, noAbort);
+  assert.notEqual(diskOf(), disk);
+  await hostd.ask({ verb: 'remove-container', name: spec.name });
+
+  // For another system, or by a hostd that does not remember it.
+  await runtime.prepare({ ...spec, manifest: aManifest({ limits: { ...spec.manifest.limits, diskMiB: 2_048 } }) });
+  await assert.rejects(runtime.setUp(spec, noAbort), { code: 'RUNTIME_FAILED' });
+  assert.equal(await stateOf(), 'leftovers');
+  await runtime.setUp(spec, noAbort);
+  await hostd.ask({ verb: 'remove-container', name: spec.name });
+  await runtime.prepare(spec);
+  host('systemctl', 'restart', 'berth-hostd');
+  await eventually(
+    async () => (await stateOf().catch(() => null)) === 'leftovers',
+    'hostd is back and has forgotten it',
+  );
+  await bringUp(runtime, spec);
+  assert.equal(await answerOf(url), 'hello');
+
+  await runtime.remove(spec.name);
+  await runtime.ensureDirectory(spec.name);
+  await runtime.prepare(spec);
+  await runtime.remove(spec.name);
+  // A new process has files of its own open.
+  const { filesOfHostd: _files, ...others } = clean;
+  await isAsBefore(others);
 });
 
 test('twenty containers come up side by side, each with its own address, and go again', async () => {

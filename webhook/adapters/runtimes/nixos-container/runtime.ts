@@ -33,6 +33,12 @@ interface Tools {
   readonly shell: Shell;
 }
 
+interface Work {
+  readonly signal: AbortSignal;
+  /** The last lines of the app, for an error. */
+  readonly tail: () => Promise<string>;
+}
+
 export function nixosContainerRuntime(settings: NixosContainerSettings, tools: Tools): Runtime {
   const { hostd, shell } = tools;
   const closures = closuresIn(settings.closures, { shell, hostd });
@@ -62,18 +68,12 @@ export function nixosContainerRuntime(settings: NixosContainerSettings, tools: T
     repositoryUrlOf: () => 'file:///home/preview/repository.git',
     readConfig: async (config, signal) => (await closures.evaluate(config, signal)).meta,
     buildSystem: (manifest, signal) => closures.ensure(manifest, signal),
+    prepare: (spec) => prepare(hostd, spec),
     ensureDirectory: async (name) => {
       await mkdir(stagedAt(name), { recursive: true, mode: 0o700 });
       return stagedAt(name);
     },
-    setUp: async (spec, signal) => {
-      // From its beginning: what an earlier try left in the container is not built upon.
-      const before = await hostd.ask({ verb: 'observe-container', name: spec.name });
-      if (before !== null) await hostd.ask({ verb: 'remove-container', name: spec.name });
-      await create(hostd, spec, signal);
-      await hostd.ask({ verb: 'start-container', name: spec.name }, { signal });
-      await runSetup(hostd, spec, signal, () => lastLines(logs, spec.name));
-    },
+    setUp: (spec, signal) => setUp(hostd, spec, { signal, tail: () => lastLines(logs, spec.name) }),
     start: (spec, signal) => startApp(hostd, spec, { signal, tail: () => lastLines(logs, spec.name) }),
     upstreamsOf: ({ slot, manifest }) => {
       const address = addressesOf(settings.pool, slot).instance;
@@ -105,17 +105,37 @@ function observedFrom(state: ContainerState): ObservedInstance {
   return { name: state.name, running: state.state === 'running', services: state.units };
 }
 
+/** Whatever keeps it from being made will keep `setUp` from it too, which says so. */
+async function prepare(
+  hostd: HostDaemon,
+  { name, system, manifest }: Pick<InstanceSpec, 'name' | 'system' | 'manifest'>,
+): Promise<void> {
+  if (system === null) return;
+  const { diskMiB } = manifest.limits;
+  await hostd.ask({ verb: 'prepare-container', name, system, diskMiB }).catch(() => undefined);
+}
+
+/** From its beginning: what an earlier try left in the container is not built upon. */
+async function setUp(hostd: HostDaemon, spec: InstanceSpec, { signal, tail }: Work): Promise<void> {
+  const { name } = spec;
+  const before = await hostd.ask({ verb: 'observe-container', name });
+  if (before !== null && before.state !== 'prepared') await hostd.ask({ verb: 'remove-container', name });
+  await create(hostd, spec, signal);
+  await hostd.ask({ verb: 'start-container', name }, { signal });
+  await runSetup(hostd, spec, { signal, tail });
+}
+
 /** The container exists and runs, with nothing of the app started. */
 async function bringUp(hostd: HostDaemon, spec: InstanceSpec, signal: AbortSignal): Promise<void> {
   const { name } = spec;
   const before = await hostd.ask({ verb: 'observe-container', name }, { signal });
   if (before?.state === 'running') return;
   if (before?.state === 'leftovers') await hostd.ask({ verb: 'remove-container', name });
-  if (before === null || before.state === 'leftovers') await create(hostd, spec, signal);
+  if (before === null || before.state === 'leftovers' || before.state === 'prepared') await create(hostd, spec, signal);
   await hostd.ask({ verb: 'start-container', name }, { signal });
 }
 
-/** Nothing of a container of this name may be there. */
+/** Nothing of a container of this name may be there, but one that was prepared. */
 async function create(
   hostd: HostDaemon,
   { name, system, manifest, ...spec }: InstanceSpec,
@@ -130,11 +150,7 @@ async function create(
   await hostd.ask({ verb: 'create-container', name, system, environment, limits, units }, { signal });
 }
 
-async function startApp(
-  hostd: HostDaemon,
-  spec: InstanceSpec,
-  { signal, tail }: { signal: AbortSignal; tail: () => Promise<string> },
-): Promise<void> {
+async function startApp(hostd: HostDaemon, spec: InstanceSpec, { signal, tail }: Work): Promise<void> {
   // It was set up just now, most often, and asking whether it runs would be for nothing.
   if (await startsServices(hostd, spec.name, signal)) return;
   await bringUp(hostd, spec, signal);
@@ -147,12 +163,7 @@ async function startsServices(hostd: HostDaemon, name: InstanceName, signal: Abo
   return started?.ok === true;
 }
 
-async function runSetup(
-  hostd: HostDaemon,
-  spec: InstanceSpec,
-  signal: AbortSignal,
-  tail: () => Promise<string>,
-): Promise<void> {
+async function runSetup(hostd: HostDaemon, spec: InstanceSpec, { signal, tail }: Work): Promise<void> {
   const seconds = spec.manifest.setup?.timeoutSeconds;
   if (seconds === undefined) return;
   const timeout = AbortSignal.timeout(seconds * 1_000);

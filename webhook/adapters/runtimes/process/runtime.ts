@@ -84,6 +84,7 @@ export async function processRuntime(given: ProcessRuntimeOptions): Promise<Proc
       programs.bubblewrap === null ? pathToFileURL(layout(name).repository).href : `file://${REPOSITORY_INSIDE}`,
     readConfig: () => Promise.reject(noNixHere()),
     buildSystem: async () => null,
+    prepare: async () => undefined,
     ensureDirectory: (name) => ensureDirectory(machine, name),
     setUp: (spec, signal) => setUp(machine, spec, signal),
     start: (spec, signal) => {
