@@ -255,7 +255,8 @@ test('what is prepared while files are placed is taken once, by a creation from 
   const clean = inventory();
   const spec = await anInstance(runtime, 14, { manifest: withSetup, environment: { GREETING: 'hello' } });
   const url = `http://${spec.addresses.instance}:3000/`;
-  const diskOf = () => statSync('/var/lib/berth-disks/p14.ext4').ino;
+  // Of the file, which is made anew with the disk; the number of its inode comes back.
+  const diskOf = () => statSync('/var/lib/berth-disks/p14.ext4', { bigint: true }).birthtimeNs;
   const stateOf = async () => (await hostd.ask({ verb: 'observe-container', name: spec.name }))?.state;
 
   await runtime.prepare(spec);
