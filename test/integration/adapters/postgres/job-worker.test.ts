@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { suite, test } from 'node:test';
+import { Client } from 'pg';
 import { OperatorError } from '../../../../webhook/core/errors.ts';
 import { keyText, type PreviewKey, type RepositoryName } from '../../../../webhook/core/pull-request.ts';
 import type { JobHandlers } from '../../../../webhook/ports.ts';
@@ -230,6 +231,32 @@ suite('JobWorker', () => {
     t.diagnostic(`taken before their turn: ${early} of ${numbers.length}`);
     assert.ok(early <= 15, 'within a repository the order is that of asking');
     await worker.stop();
+  });
+
+  test('who asks again for what waits for a time to come disturbs no worker, and postpones nothing', async () => {
+    await using state = await openTestState();
+    const listener = new Client({ connectionString: state.url });
+    await listener.connect();
+    const told: string[] = [];
+    listener.on('notification', ({ channel }) => told.push(channel));
+    await listener.query('listen "jobs:insert"');
+    const key = pullKey(1);
+    const inSeconds = (seconds: number) => new Date(Date.now() + seconds * 1_000);
+    const toldAfter = async (runAt?: Date) => {
+      await state.jobs.enqueueReport(key, runAt);
+      // What was notified before this statement has come with its answer.
+      await listener.query('select 1');
+      return told.length;
+    };
+    const first = inSeconds(60);
+    assert.equal(await toldAfter(first), 1);
+    assert.equal(await toldAfter(inSeconds(61)), 1);
+    assert.equal(await toldAfter(first), 1);
+    const [job] = await onServer(state.url, 'select run_at from graphile_worker._private_jobs');
+    assert.deepEqual(job, { run_at: first });
+    assert.equal(await toldAfter(inSeconds(30)), 2);
+    assert.equal(await toldAfter(), 3);
+    await listener.end();
   });
 
   test('rows of idle queues and jobs that lost their worker are deleted, whatever is asked at the same time', async () => {

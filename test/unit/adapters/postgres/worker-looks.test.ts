@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { suite, test, type TestContext } from 'node:test';
 import type { Worker } from 'graphile-worker';
-import { repeatLooks } from '../../../../webhook/adapters/postgres/repeat-looks.ts';
+import { workerLooks } from '../../../../webhook/adapters/postgres/worker-looks.ts';
 
 const POLL_MS = 250;
 
@@ -18,13 +18,14 @@ function anIdleWorker(t: TestContext) {
     return true;
   };
   const worker = { nudge: look } as unknown as Worker;
-  repeatLooks(events, POLL_MS, () => Date.now());
+  const looks = workerLooks(POLL_MS, () => Date.now());
+  looks.follow(events);
   const pass = (ms: number) => {
     for (let passed = 0; passed < ms; passed += 1) t.mock.timers.tick(1);
   };
   // The first look of all is nobody's word.
   look();
-  return { events, worker, look, looksAt, pass };
+  return { events, worker, look, looks, looksAt, pass };
 }
 
 suite('a look for a job that found nothing', () => {
@@ -44,6 +45,25 @@ suite('a look for a job that found nothing', () => {
     look();
     pass(POLL_MS - 1);
     assert.deepEqual(looksAt, [0, POLL_MS]);
+  });
+
+  test('is not repeated when a job was found to be due', (t) => {
+    const { looks, looksAt, pass } = anIdleWorker(t);
+    pass(100);
+    looks.lookNow();
+    pass(POLL_MS - 1);
+    assert.deepEqual(looksAt, [0, 100]);
+  });
+
+  test('is not asked for from a worker that has a job, or was let go', (t) => {
+    const { events, worker, looks, look, looksAt } = anIdleWorker(t);
+    events.emit('job:start', { worker });
+    looks.lookNow();
+    assert.deepEqual(looksAt, [0]);
+    look();
+    events.emit('worker:release', { worker });
+    looks.lookNow();
+    assert.deepEqual(looksAt, [0, 0]);
   });
 
   test('is not repeated after a job', (t) => {
