@@ -20,7 +20,7 @@ import { workerLooks, type WorkerLooks } from './worker-looks.ts';
 /** A job whose time has come is not announced, only found: one question for all workers, who look when there is one. */
 const DUE_INTERVAL_MS = 250;
 
-/** Each worker looks by itself as well, in case anything was missed: six of them every 250 ms took a tenth of a core. */
+/** Each worker looks by itself as well, in case anything was missed: six of them every 250 ms took 4% of a core. */
 const POLL_INTERVAL_MS = 5_000;
 
 /** How often dead workers are looked for. A job that lost its worker is picked up after this, plus DUE_INTERVAL_MS. */
