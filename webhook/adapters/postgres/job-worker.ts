@@ -195,7 +195,7 @@ async function startRunner(
       ],
     },
   });
-  looks.follow(runner.events);
+  looks.follow(runner.events, Object.keys(tasks));
   // Its end is noticed by Shift.end; nobody else has to hear of it.
   runner.promise.catch(() => undefined);
   return runner;
@@ -281,15 +281,17 @@ async function workOff(
   }
 }
 
-/** One that a worker would get: no other job of its queue is being done. */
-async function isJobDue(pool: Pool): Promise<boolean> {
-  const rows = await rowsOf(
+/** Tasks with a job that a worker would get: no other job of its queue is being done. */
+async function dueTasks(pool: Pool): Promise<string[]> {
+  const rows = await rowsOf<{ task: string }>(
     pool,
-    `select from graphile_worker._private_jobs as jobs
+    `select distinct tasks.identifier as task
+     from graphile_worker._private_jobs as jobs
+     join graphile_worker._private_tasks as tasks on tasks.id = jobs.task_id
      left join graphile_worker._private_job_queues as queues on queues.id = jobs.job_queue_id
-     where jobs.is_available and jobs.run_at <= now() and queues.locked_at is null limit 1`,
+     where jobs.is_available and jobs.run_at <= now() and queues.locked_at is null`,
   );
-  return rows.length > 0;
+  return rows.map((row) => row.task);
 }
 
 /** Has due jobs found, frees those of dead workers, and deletes what the queue leaves behind, until stopped. */
@@ -307,7 +309,7 @@ function keepHouse({ pool, log }: Working, life: Life, looks: WorkerLooks): { st
   };
   const timers = [
     every(DUE_INTERVAL_MS, 'looking for jobs that are due', async () => {
-      if (await isJobDue(pool)) looks.lookNow();
+      looks.lookNow(await dueTasks(pool));
     }),
     every(REAP_INTERVAL_MS, 'looking for dead workers', async () => {
       const dead = await life.deadWorkerPools();

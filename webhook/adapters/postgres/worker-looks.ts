@@ -25,23 +25,23 @@ interface Waiting {
 
 /** The looks of workers that have nothing to do. */
 export interface WorkerLooks {
-  /** From now on for the workers of these events too: who was told of a job and found none looks again. */
-  follow(events: Pick<WorkerEvents, 'on'>): void;
-  /** Everybody looks, once: a job is due, of which nobody was told. */
-  lookNow(): void;
+  /** From now on for the workers of these events too, who do these tasks: who was told of a job and found none looks again. */
+  follow(events: Pick<WorkerEvents, 'on'>, tasks: readonly string[]): void;
+  /** Everybody who does one of these tasks looks, once: a job is due, of which nobody was told. */
+  lookNow(tasks: readonly string[]): void;
 }
 
 /** For workers that look by themselves every `pollIntervalMs`. `now` is for tests. */
 export function workerLooks(pollIntervalMs: number, now: () => number = () => performance.now()): WorkerLooks {
   const all = new WeakMap<Worker, Waiting>();
-  const idle = new Set<Worker>();
+  const idle = new Map<Worker, readonly string[]>();
   const of = (worker: Worker): Waiting => {
     const known = all.get(worker) ?? { pollAt: 0, repeats: 0, isRepeat: false, isReleased: false };
     all.set(worker, known);
     return known;
   };
   return {
-    follow(events) {
+    follow(events, tasks) {
       events.on('worker:getJob:start', ({ worker }) => {
         const waiting = of(worker);
         if (now() >= waiting.pollAt - TIMER_TOLERANCE_MS) waiting.repeats = REPEAT_AFTER_MS.length;
@@ -51,7 +51,7 @@ export function workerLooks(pollIntervalMs: number, now: () => number = () => pe
         const waiting = of(worker);
         waiting.pollAt = now() + pollIntervalMs;
         if (waiting.isReleased) return;
-        idle.add(worker);
+        idle.set(worker, tasks);
         const pauseMs = REPEAT_AFTER_MS[waiting.repeats];
         if (pauseMs === undefined) return;
         waiting.repeats += 1;
@@ -74,8 +74,9 @@ export function workerLooks(pollIntervalMs: number, now: () => number = () => pe
         clearTimeout(waiting.timer);
       });
     },
-    lookNow() {
-      for (const worker of idle) {
+    lookNow(tasks) {
+      for (const [worker, own] of idle) {
+        if (!own.some((task) => tasks.includes(task))) continue;
         // As a look of its own.
         of(worker).pollAt = 0;
         worker.nudge();

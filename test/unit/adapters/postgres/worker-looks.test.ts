@@ -19,7 +19,7 @@ function anIdleWorker(t: TestContext) {
   };
   const worker = { nudge: look } as unknown as Worker;
   const looks = workerLooks(POLL_MS, () => Date.now());
-  looks.follow(events);
+  looks.follow(events, ['reconcile']);
   const pass = (ms: number) => {
     for (let passed = 0; passed < ms; passed += 1) t.mock.timers.tick(1);
   };
@@ -50,19 +50,20 @@ suite('a look for a job that found nothing', () => {
   test('is not repeated when a job was found to be due', (t) => {
     const { looks, looksAt, pass } = anIdleWorker(t);
     pass(100);
-    looks.lookNow();
+    looks.lookNow(['reconcile', 'report']);
     pass(POLL_MS - 1);
     assert.deepEqual(looksAt, [0, 100]);
   });
 
-  test('is not asked for from a worker that has a job, or was let go', (t) => {
+  test('is not asked for from a worker that has a job, does other tasks, or was let go', (t) => {
     const { events, worker, looks, look, looksAt } = anIdleWorker(t);
     events.emit('job:start', { worker });
-    looks.lookNow();
+    looks.lookNow(['reconcile']);
     assert.deepEqual(looksAt, [0]);
     look();
+    looks.lookNow(['report']);
     events.emit('worker:release', { worker });
-    looks.lookNow();
+    looks.lookNow(['reconcile']);
     assert.deepEqual(looksAt, [0, 0]);
   });
 

@@ -1,5 +1,5 @@
 -- As before (0002-jobs.sql), but a job that waits for a time to come is left as it is too when it is asked for at that time or later: it was written anew, and
--- every worker was told of it and looked for nothing. What is under way is told a few times while a preview comes up, each time in a second.
+-- every worker was told of it and looked for nothing. While a preview comes up, its progress is asked to be told a few times, each time for a second later.
 create or replace function berth.ask_for_jobs(task text, keys text[], at timestamptz) returns void
 language plpgsql as $$
 declare
