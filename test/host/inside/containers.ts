@@ -252,13 +252,25 @@ test('a creation that was cut off is seen as leftovers, never started, and repla
 });
 
 test('what is prepared while files are placed is taken once, by a creation from the same; else it is leftovers', async () => {
-  const clean = inventory();
   const spec = await anInstance(runtime, 14, { manifest: withSetup, environment: { GREETING: 'hello' } });
   const url = `http://${spec.addresses.instance}:3000/`;
   // Of the file, which is made anew with the disk; the number of its inode comes back.
   const diskOf = () => statSync('/var/lib/berth-disks/p14.ext4', { bigint: true }).birthtimeNs;
   const stateOf = async () => (await hostd.ask({ verb: 'observe-container', name: spec.name }))?.state;
+  const removeContainer = () => hostd.ask({ verb: 'remove-container', name: spec.name });
 
+  // By a hostd that does not remember it.
+  await runtime.prepare(spec);
+  host('systemctl', 'restart', 'berth-hostd');
+  await eventually(
+    async () => (await stateOf().catch(() => null)) === 'leftovers',
+    'hostd is back and has forgotten it',
+  );
+  await bringUp(runtime, spec);
+  assert.equal(await answerOf(url), 'hello');
+  await removeContainer();
+
+  const clean = inventory();
   await runtime.prepare(spec);
   assert.equal(await stateOf(), 'prepared');
   assert.equal((await runtime.observe(spec.name))?.running, false);
@@ -272,30 +284,19 @@ test('what is prepared while files are placed is taken once, by a creation from 
   assert.equal(await stateOf(), 'running');
   await runtime.setUp(spec, noAbort);
   assert.notEqual(diskOf(), disk);
-  await hostd.ask({ verb: 'remove-container', name: spec.name });
+  await removeContainer();
 
-  // For another system, or by a hostd that does not remember it.
+  // For another system.
   await runtime.prepare({ ...spec, manifest: aManifest({ limits: { ...spec.manifest.limits, diskMiB: 2_048 } }) });
   await assert.rejects(runtime.setUp(spec, noAbort), { code: 'RUNTIME_FAILED' });
   assert.equal(await stateOf(), 'leftovers');
   await runtime.setUp(spec, noAbort);
-  await hostd.ask({ verb: 'remove-container', name: spec.name });
-  await runtime.prepare(spec);
-  host('systemctl', 'restart', 'berth-hostd');
-  await eventually(
-    async () => (await stateOf().catch(() => null)) === 'leftovers',
-    'hostd is back and has forgotten it',
-  );
-  await bringUp(runtime, spec);
-  assert.equal(await answerOf(url), 'hello');
+  await removeContainer();
 
-  await runtime.remove(spec.name);
-  await runtime.ensureDirectory(spec.name);
   await runtime.prepare(spec);
+  await removeContainer();
+  await isAsBefore(clean);
   await runtime.remove(spec.name);
-  // A new process has files of its own open.
-  const { filesOfHostd: _files, ...others } = clean;
-  await isAsBefore(others);
 });
 
 test('twenty containers come up side by side, each with its own address, and go again', async () => {
