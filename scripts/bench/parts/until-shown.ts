@@ -24,20 +24,20 @@ export async function until(
 interface Awaited {
   readonly slug: string;
   readonly isShown: () => Promise<boolean>;
-  /** What the same took before; 0 when it is not known. For half of it nothing is asked at all. */
-  readonly tookMs: number;
+  /** The least that the same ever took; 0 when it is not known. For half of it nothing is asked at all: half of a slow one may be more than this one takes. */
+  readonly leastMs: number;
 }
 
 /**
  * Milliseconds from now until it is shown. That is not asked before the preview's route is switched: each look is work for the proxy and for whoever answers,
  * on the two cores that are measured. Something has to be done about the preview, or this does not end well.
  */
-export async function untilShown(database: Client, { slug, isShown, tookMs }: Awaited): Promise<number> {
+export async function untilShown(database: Client, { slug, isShown, leastMs }: Awaited): Promise<number> {
   const begun = performance.now();
-  await delay(tookMs / 2);
+  await delay(leastMs / 2);
   let step = '';
   // Within half of that time it has.
-  let hasBegun = tookMs > 0;
+  let hasBegun = leastMs > 0;
   const isSwitching = async () => {
     step = await stepOf(database, slug);
     hasBegun ||= step !== '';
