@@ -1,6 +1,6 @@
 /** The real service as a process when PostgreSQL goes and comes, when it is asked to stop, and when somebody starts it twice (promises R1, R13). */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, rm } from 'node:fs/promises';
 import { Agent, request, type ClientRequest } from 'node:http';
@@ -96,13 +96,27 @@ test('`npm start` passes SIGTERM on, and is over when the service is', async () 
       BERTH_GITHUB_TOKEN: operator.github.token,
     },
     stdio: 'ignore',
+    detached: true,
   });
-  const ended = once(npm, 'exit');
-  await waitUntil('it is up', isAlive);
-  npm.kill('SIGTERM');
-  await ended;
-  await waitUntil('it is gone', async () => !(await isAlive()));
+  try {
+    const ended = once(npm, 'exit');
+    await waitUntil('it is up', isAlive);
+    npm.kill('SIGTERM');
+    await ended;
+    await waitUntil('it is gone', async () => !(await isAlive()));
+  } finally {
+    endGroup(npm);
+  }
 });
+
+/** Whatever of it is left. */
+function endGroup({ pid }: ChildProcess): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+  } catch {
+    // Nothing is.
+  }
+}
 
 test('a second operator on the same state directory is refused; the first and its PostgreSQL do not notice', async () => {
   await using operator = await AnOperator.start();

@@ -27,7 +27,7 @@ type CreateRequest = Extract<HostRequest, { verb: 'create-container' }>;
 type PrepareRequest = Extract<HostRequest, { verb: 'prepare-container' }>;
 
 /** Containers that are made and empty, with what they were made of. Kept in memory alone: it is for the next seconds, and what is forgotten is made anew. */
-export type PreparedContainers = Map<InstanceName, string>;
+type PreparedContainers = Map<InstanceName, string>;
 
 const madeOf = ({ system, diskMiB }: { system: string; diskMiB: number }): string => `${system} ${diskMiB}`;
 
@@ -45,30 +45,29 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   );
 
+/** Where containers are made, and which are prepared there. */
+export interface ContainerHost {
+  readonly settings: HostSettings;
+  readonly prepared: PreparedContainers;
+}
+
 /** Makes the container without files, for the `createContainer` that follows. Whatever fails leaves nothing of it. */
-export async function prepareContainer(
-  settings: HostSettings,
-  prepared: PreparedContainers,
-  request: PrepareRequest,
-): Promise<null> {
-  const place = placeOf(settings, request.name);
+export async function prepareContainer(host: ContainerHost, request: PrepareRequest): Promise<null> {
+  const place = placeOf(host.settings, request.name);
   await refuseParts(place);
   try {
     await makeEmpty(place, request);
   } catch (error) {
-    await removeContainer(settings, place.name);
+    await removeContainer(host, place.name);
     throw error;
   }
-  prepared.set(request.name, madeOf(request));
+  host.prepared.set(request.name, madeOf(request));
   return null;
 }
 
 /** Makes the container and puts the instance's files into its root. Whatever fails leaves nothing of it. */
-export async function createContainer(
-  settings: HostSettings,
-  prepared: PreparedContainers,
-  request: CreateRequest,
-): Promise<null> {
+export async function createContainer(host: ContainerHost, request: CreateRequest): Promise<null> {
+  const { settings, prepared } = host;
   const place = placeOf(settings, request.name);
   const ingredients = { system: request.system, diskMiB: request.limits.diskMiB };
   const isPrepared = prepared.get(request.name) === madeOf(ingredients);
@@ -80,7 +79,7 @@ export async function createContainer(
     // Last: a container whose conf lacks our lines was cut off while it was made, and is never started.
     await appendFile(place.conf, confLines(place, request.limits, request.units));
   } catch (error) {
-    await removeContainer(settings, place.name);
+    await removeContainer(host, place.name);
     throw error;
   }
   return null;
@@ -192,8 +191,9 @@ export async function stopContainer(settings: HostSettings, name: InstanceName):
 }
 
 /** Nothing of it is left when it resolves; absence is success. */
-export async function removeContainer(settings: HostSettings, name: InstanceName): Promise<null> {
+export async function removeContainer({ settings, prepared }: ContainerHost, name: InstanceName): Promise<null> {
   const place = placeOf(settings, name);
+  prepared.delete(name);
   // destroy takes a starting container for a stopped one and deletes its files under it (trap 1): stop first, always.
   await stopContainer(settings, name);
   await removeDisk(place);
@@ -224,17 +224,14 @@ async function removeLinksInto(directory: string, target: string): Promise<void>
   }
 }
 
-/** What hostd goes by when it looks. */
-interface Known {
-  readonly settings: HostSettings;
-  readonly prepared: PreparedContainers;
-}
-
 /**
  * Every container with a name of ours, whole or in parts, also without a record anywhere; `admitted` are those that the network's rules name. A
  * root of the garbage collector or an element that nothing else is left of counts as leftovers.
  */
-export async function listContainers(known: Known, admitted: readonly InstanceName[]): Promise<ContainerState[]> {
+export async function listContainers(
+  host: ContainerHost,
+  admitted: readonly InstanceName[],
+): Promise<ContainerState[]> {
   const found = await Promise.all(
     [confDirectory, rootDirectory, diskDirectory, profileDirectory, gcrootDirectory].map((directory) =>
       readdir(directory).catch(() => []),
@@ -245,14 +242,14 @@ export async function listContainers(known: Known, admitted: readonly InstanceNa
   return Promise.all(
     [...names].map(
       async (name) =>
-        (await observeContainer(known, name, true)) ?? { name, state: 'leftovers', restarts: 0, units: [] },
+        (await observeContainer(host, name, true)) ?? { name, state: 'leftovers', restarts: 0, units: [] },
     ),
   );
 }
 
 /** What there is of the container; null when nothing is. One that was cut off while it was made counts as leftovers. */
 export async function observeContainer(
-  { settings, prepared }: Known,
+  { settings, prepared }: ContainerHost,
   name: InstanceName,
   isGuestAsked: boolean,
 ): Promise<ContainerState | null> {

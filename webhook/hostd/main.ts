@@ -12,7 +12,7 @@ import {
   removeContainer,
   startContainer,
   stopContainer,
-  type PreparedContainers,
+  type ContainerHost,
 } from './containers.ts';
 import { adaptCaddyfile, loadRoutes } from './caddy.ts';
 import { measureDisks } from './disk.ts';
@@ -21,19 +21,21 @@ import { runInside } from './command.ts';
 import { readJournal, startUnit } from './guest.ts';
 import { openNetwork, type Network } from './network.ts';
 import { serve, type Caller } from './server.ts';
-import { settingsFrom, type HostSettings } from './settings.ts';
+import { settingsFrom } from './settings.ts';
+
+type Host = ContainerHost & { readonly network: Network };
 
 const settings = settingsFrom(process.argv.slice(2));
 const network = await openNetwork(settings);
-const prepared: PreparedContainers = new Map();
+const host: Host = { settings, network, prepared: new Map() };
 const inTurn = turnPerName();
 const inTurnOfEvaluations = turnPerName();
 
 const server = await serve(settings, (request, caller) =>
   // Reading needs no turn: a journal may be followed for days.
   'name' in request && changing.has(request.verb)
-    ? inTurn(request.name, () => perform({ settings, network, prepared }, request, caller))
-    : perform({ settings, network, prepared }, request, caller),
+    ? inTurn(request.name, () => perform(host, request, caller))
+    : perform(host, request, caller),
 );
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -45,11 +47,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 console.log(`hostd answers on ${settings.socket}`);
 
-async function perform(
-  host: { settings: HostSettings; network: Network; prepared: PreparedContainers },
-  request: HostRequest,
-  caller: Caller,
-): Promise<unknown> {
+async function perform(host: Host, request: HostRequest, caller: Caller): Promise<unknown> {
   const { signal } = caller;
   switch (request.verb) {
     case 'list-containers':
@@ -57,9 +55,9 @@ async function perform(
     case 'observe-container':
       return observeContainer(host, request.name, request.units === true);
     case 'prepare-container':
-      return prepareContainer(host.settings, host.prepared, request);
+      return prepareContainer(host, request);
     case 'create-container':
-      return createContainer(host.settings, host.prepared, request);
+      return createContainer(host, request);
     case 'evaluate-config':
       // One at a time: each may take gigabytes.
       return inTurnOfEvaluations('', () => evaluateConfig(host.settings.evaluation, request.config, signal));
@@ -70,8 +68,7 @@ async function perform(
     case 'stop-container':
       return stopContainer(host.settings, request.name);
     case 'remove-container':
-      host.prepared.delete(request.name);
-      await removeContainer(host.settings, request.name);
+      await removeContainer(host, request.name);
       return host.network.forget(request.name);
     case 'start-unit':
       return startUnit(host.settings, request, signal);

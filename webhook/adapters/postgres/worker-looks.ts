@@ -77,7 +77,7 @@ export function workerLooks(pollIntervalMs: number, now: () => number = () => pe
     lookNow(tasks) {
       for (const [worker, own] of idle) {
         if (!own.some((task) => tasks.includes(task))) continue;
-        // As a look of its own.
+        // As after a pause of its own: such a look is not repeated.
         of(worker).pollAt = 0;
         worker.nudge();
       }
