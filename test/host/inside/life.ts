@@ -93,9 +93,10 @@ test('the operator and hostd can be killed at any time: previews go on, and are 
   await pull.push(shopAt('2'));
   await shows(shop, 'version 2');
 
-  // Somebody stops the container by hand: the next look brings it back, without a build.
+  // Somebody stops the container by hand: the next look brings it back, without a build. One that is under way does so while it stops, and systemd then
+  // cancels the stop.
   const [answer] = await hostd.ask({ verb: 'list-answers' });
-  host('systemctl', 'stop', `container@${answer?.name ?? ''}`);
+  hostStatus('systemctl', 'stop', `container@${answer?.name ?? ''}`);
   await preview('update', 'shop-1');
   await shows(shop, 'version 2');
   await pull.close();
