@@ -21,8 +21,8 @@ import { get as getThroughGateway } from '../demo/steady-load.ts';
 import { createDatabaseAlone, dropDatabaseAlone } from './parts/database-alone.ts';
 import { fetchAlone, initAlone, placeAlone } from './parts/git-alone.ts';
 import { printMeasured, type BenchRow } from './parts/report.ts';
-import { untilShown } from './parts/until-shown.ts';
-import { leastTotal, rowsOf, SETTLED_MS, stopwatch, type MeasuredPart, type Times } from './parts/steps.ts';
+import { untilShown, watchEndings, type Endings } from './parts/until-shown.ts';
+import { rowsOf, SETTLED_MS, stopwatch, type MeasuredPart, type Times } from './parts/steps.ts';
 
 const ROUNDS = 5;
 /** What is ours must not grow with them. Each is three processes. */
@@ -58,7 +58,7 @@ async function measure(): Promise<BenchRow[]> {
   await database.connect();
   stack.defer(() => database.end());
 
-  const bench: Bench = { directory, github, operator, database };
+  const bench: Bench = { directory, github, operator, database, endings: await watchEndings(database) };
   const alone = await rowsOfRounds(bench, '');
   const beside = await openMany(bench, BESIDE);
   const crowded = await rowsOfRounds(bench, ` beside ${BESIDE} others`);
@@ -72,6 +72,7 @@ interface Bench {
   readonly github: FakeGitHub;
   readonly operator: OperatorProcess;
   readonly database: Client;
+  readonly endings: Endings;
 }
 
 /** Previews of pull requests that nobody touches, live when this resolves. */
@@ -99,14 +100,14 @@ async function rowsOfRounds(bench: Bench, where: string): Promise<BenchRow[]> {
     await repository.commit('feature', { 'message.txt': `round ${round}` });
     const began = performance.now();
     const pull = await repository.openPullRequest({ head: 'feature' });
-    const open = await partsOf(bench, pull, leastTotal(opens.map((each) => each.times)));
+    const open = await partsOf(bench, pull);
     if (round === 0) console.error(`the first${where}: ${Math.round(performance.now() - began)} ms`);
     await delay(SETTLED_MS);
     // Between the two: the speed of a machine changes.
     const instances = join(operator.stateDirectory, 'instances');
     const alone = await aloneTimes(join(directory, `tools${round}`), { github, pull, database, instances });
     await pull.push({ 'message.txt': `round ${round}, again` });
-    const update = await partsOf(bench, pull, leastTotal(updates.map((each) => each.times)));
+    const update = await partsOf(bench, pull);
     await pull.close();
     await untilGone(database, pull);
     if (round === 0) continue;
@@ -139,14 +140,11 @@ function toolsOf(step: string, kind: 'open' | 'update'): string[] {
 }
 
 /** Called right after the 202: the time until the URL shows the head, and what the operator wrote down for each step. */
-async function partsOf({ operator, database }: Bench, pull: FakePullRequest, leastMs = 0): Promise<Times> {
+async function partsOf({ operator, database, endings }: Bench, pull: FakePullRequest): Promise<Times> {
   const slug = `${pull.base.name}-${pull.number}`;
   const target = { port: operator.gatewayPort, host: `${slug}.localhost:${operator.gatewayPort}`, path: '/commit' };
-  const total = await untilShown(database, {
-    slug,
-    isShown: async () => (await getThroughGateway(target).catch(() => null)) === pull.head,
-    leastMs,
-  }).catch((cause: unknown) => {
+  const isShown = async () => (await getThroughGateway(target).catch(() => null)) === pull.head;
+  const total = await untilShown(endings, slug, isShown).catch((cause: unknown) => {
     throw new Error(`${slug} did not come up: see ${operator.logFile}`, { cause });
   });
   for (;;) {

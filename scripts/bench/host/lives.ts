@@ -16,7 +16,6 @@ import { settingsFrom } from '../../../webhook/hostd/settings.ts';
 import { createDatabaseAlone, dropDatabaseAlone } from '../parts/database-alone.ts';
 import { fetchAlone, initAlone, placeAlone } from '../parts/git-alone.ts';
 import {
-  leastTotal,
   rowsOf,
   rowsOfWhole,
   SETTLED_MS,
@@ -25,7 +24,7 @@ import {
   type Timed,
   type Times,
 } from '../parts/steps.ts';
-import { until, untilShown } from '../parts/until-shown.ts';
+import { until, untilShown, watchEndings } from '../parts/until-shown.ts';
 import { caddyAlone, containerAlone, nodeAlone } from './tools-alone.ts';
 
 const rounds = Number(process.argv[2]);
@@ -43,12 +42,16 @@ const cloneUrl = /^clone_url = "(.*)"$/m.exec(readFileSync('/etc/berth/berth.tom
 const repository = await github.addRepository('acme/shop', shopAt('0'));
 const database = new Client({ host: '/run/postgresql', user: 'postgres', database: 'berth' });
 await database.connect();
+const endings = await watchEndings(database);
 const nft = openNftSession();
 const settings = settingsFrom(['--operator-uid=970', '--operator-gid=970', '--caddyfile=/etc/caddy/Caddyfile']);
 
-function shown(slug: string, text: string, before: readonly Times[]): Promise<number> {
-  const isShown = async () => (await askCaddy(`${slug}.preview.test`).catch(() => null))?.text === text;
-  return untilShown(database, { slug, isShown, leastMs: leastTotal(before) });
+function shown(slug: string, text: string): Promise<number> {
+  return untilShown(
+    endings,
+    slug,
+    async () => (await askCaddy(`${slug}.preview.test`).catch(() => null))?.text === text,
+  );
 }
 
 interface Instance {
@@ -76,10 +79,6 @@ async function atRest(slug: string): Promise<void> {
   }, `${slug} is at rest`);
 }
 
-async function isGone(slug: string): Promise<boolean> {
-  return (await database.query('select from berth.previews where slug = $1', [slug])).rowCount === 0;
-}
-
 interface Life {
   readonly open: Times;
   readonly update: Times;
@@ -88,15 +87,11 @@ interface Life {
   readonly alone: Times;
 }
 
-async function aLife(round: number, before: readonly Life[]): Promise<Life> {
+async function aLife(round: number): Promise<Life> {
   await repository.commit(`feature-${round}`, shopAt(`${round}a`), 'One');
   const pull = await repository.openPullRequest({ head: `feature-${round}` });
   const slug = `shop-${pull.number}`;
-  const opened = await shown(
-    slug,
-    `version ${round}a`,
-    before.map((life) => life.open),
-  );
+  const opened = await shown(slug, `version ${round}a`);
   await atRest(slug);
   const open = { ...(await instancesOf(slug))[0]?.timings, total: opened };
 
@@ -104,26 +99,18 @@ async function aLife(round: number, before: readonly Life[]): Promise<Life> {
   // In the middle of the life: the speed of a machine changes.
   const alone = await toolsAlone(slug, pull);
   await pull.push(shopAt(`${round}b`));
-  const updated = await shown(
-    slug,
-    `version ${round}b`,
-    before.map((life) => life.update),
-  );
+  const updated = await shown(slug, `version ${round}b`);
   await atRest(slug);
   const update = { ...(await instancesOf(slug))[0]?.timings, total: updated };
 
   const rolling = preview('rollback', slug);
-  const rolledBack = await shown(
-    slug,
-    `version ${round}a`,
-    before.map((life) => life.rollback),
-  );
+  const rolledBack = await shown(slug, `version ${round}a`);
   await rolling;
   await atRest(slug);
 
   await pull.close();
   const closing = performance.now();
-  await until(() => isGone(slug), 'it is gone');
+  await endings.gone(slug);
   return { open, update, rollback: { total: rolledBack }, close: { total: performance.now() - closing }, alone };
 }
 
@@ -164,9 +151,9 @@ const again =
 
 // The first life also builds the closure and fetches the repository: it is not counted.
 await initAlone(mirror, stopwatch().timed);
-await aLife(0, []);
+await aLife(0);
 const lives: Life[] = [];
-for (let round = 1; round <= rounds; round += 1) lives.push(await aLife(round, lives));
+for (let round = 1; round <= rounds; round += 1) lives.push(await aLife(round));
 nft.close();
 await database.end();
 for (const work of atEnd.toReversed()) await work();

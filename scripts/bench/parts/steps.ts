@@ -5,11 +5,6 @@ import type { BenchRow } from './report.ts';
 /** Milliseconds by name. */
 export type Times = Readonly<Record<string, number>>;
 
-/** The least of their totals; 0 when there are none. */
-export function leastTotal(all: readonly Times[]): number {
-  return all.length === 0 ? 0 : Math.min(...all.map((each) => each['total'] ?? 0));
-}
-
 /** Does the work and keeps how long it took, under this name. */
 export type Timed = <Result>(name: string, work: () => Promise<Result>) => Promise<Result>;
 

@@ -1,64 +1,62 @@
-/** When does a preview answer, without asking it so often that the answer comes later for it? */
+/** When does a preview answer, without asking for it so often that the answer comes later? */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Client } from 'pg';
+import type { Client, Notification } from 'pg';
 
 const LOOK_EVERY_MS = 5;
-/** While its source is fetched, its container boots and its app is set up. */
-const READ_EVERY_MS = 20;
 const TIMEOUT_MS = 60_000;
 
-/** Asks every few milliseconds, or as often as `pauseMs` says. Throws when the condition is not met within a minute. */
-export async function until(
-  condition: () => Promise<boolean>,
-  what: string,
-  pauseMs: () => number = () => LOOK_EVERY_MS,
-): Promise<void> {
+/** Asks every few milliseconds. Throws when the condition is not met within a minute. */
+export async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
   const deadline = performance.now() + TIMEOUT_MS;
   while (!(await condition())) {
     if (performance.now() > deadline) throw new Error(`did not happen in time: ${what}`);
-    await delay(pauseMs());
+    await delay(LOOK_EVERY_MS);
   }
 }
 
-/** A preview under way, and how to see that it is shown. */
-interface Awaited {
-  readonly slug: string;
-  readonly isShown: () => Promise<boolean>;
-  /** The least that the same ever took; 0 when it is not known. For half of it nothing is asked at all: half of a slow one may be more than this one takes. */
-  readonly leastMs: number;
+/** Ends of what is measured, told by PostgreSQL: whoever asks instead works on the cores that are measured. */
+export interface Endings {
+  /** Resolves when the preview’s route is switched from now on. Throws after a minute. */
+  switched(slug: string): Promise<void>;
+  /** Resolves when the preview is forgotten from now on. Throws after a minute. */
+  gone(slug: string): Promise<void>;
 }
 
-/**
- * Milliseconds from now until it is shown. That is not asked before the preview's route is switched: each look is work for the proxy and for whoever answers,
- * on the two cores that are measured. Something has to be done about the preview, or this does not end well.
- */
-export async function untilShown(database: Client, { slug, isShown, leastMs }: Awaited): Promise<number> {
-  const begun = performance.now();
-  await delay(leastMs / 2);
-  let step = '';
-  // Within half of that time it has.
-  let hasBegun = leastMs > 0;
-  const isSwitching = async () => {
-    step = await stepOf(database, slug);
-    hasBegun ||= step !== '';
-    return step === 'switch-route' || (hasBegun && step === '');
+/** `database` is the operator’s own, as somebody who may add triggers to it; they cost nothing before the end that they tell of. */
+export async function watchEndings(database: Client): Promise<Endings> {
+  await database.query(`
+    create function public.tell_bench() returns trigger language plpgsql as $$
+    begin
+      perform pg_notify(tg_argv[0], coalesce(new.slug, old.slug));
+      return null;
+    end
+    $$;
+    create trigger bench_switched after update of answering_id on berth.previews for each row
+      when (new.answering_id is not null and new.answering_id is distinct from old.answering_id)
+      execute function public.tell_bench('bench_switched');
+    create trigger bench_gone after delete on berth.previews for each row
+      execute function public.tell_bench('bench_gone');
+    listen bench_switched;
+    listen bench_gone;`);
+  const next = (channel: string, slug: string): Promise<void> => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const onNotification = (told: Notification) => {
+      if (told.channel === channel && told.payload === slug) resolve();
+    };
+    database.on('notification', onNotification);
+    const timer = setTimeout(() => reject(new Error(`${channel} did not happen in time: ${slug}`)), TIMEOUT_MS);
+    return promise.finally(() => {
+      clearTimeout(timer);
+      database.off('notification', onNotification);
+    });
   };
-  await until(isSwitching, `the route of ${slug} is switched`, () =>
-    isAboutToShow(step) ? LOOK_EVERY_MS : READ_EVERY_MS,
-  );
+  return { switched: (slug) => next('bench_switched', slug), gone: (slug) => next('bench_gone', slug) };
+}
+
+/** Milliseconds from now until `isShown`, which is not asked before the preview’s route is switched. Something has to be under way, or this does not end well. */
+export async function untilShown(endings: Endings, slug: string, isShown: () => Promise<boolean>): Promise<number> {
+  const begun = performance.now();
+  await endings.switched(slug);
   await until(isShown, `${slug} is shown`);
   return performance.now() - begun;
-}
-
-function isAboutToShow(step: string): boolean {
-  return step === 'start' || step === 'check-health';
-}
-
-/** What the operator is doing about the preview; empty when nothing. */
-async function stepOf(database: Client, slug: string): Promise<string> {
-  const { rows } = await database.query<{ step: string | null }>(
-    'select doing_step as step from berth.previews where slug = $1',
-    [slug],
-  );
-  return rows[0]?.step ?? '';
 }
