@@ -146,7 +146,6 @@ export type HostVerb = HostRequest['verb'];
 export interface ContainerState {
   readonly name: InstanceName;
   readonly state: 'running' | 'starting' | 'stopped' | 'failed' | 'prepared' | 'leftovers';
-  readonly restarts: number;
   readonly units: readonly {
     readonly name: string;
     readonly state: 'running' | 'restarting' | 'stopped';

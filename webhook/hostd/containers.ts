@@ -11,7 +11,7 @@ import { parseInstanceName, type InstanceName } from '../core/names.ts';
 import { makeDisk, mountDisk, removeDisk } from './disk.ts';
 import { confLines, limitsFromConf, unitsFromConf, unitSettings } from './definition.ts';
 import { must, mustPipe, run } from './programs.ts';
-import { containerStates } from './states.ts';
+import { containerState, runOf, type SeenRuns } from './states.ts';
 import {
   confDirectory,
   diskDirectory,
@@ -45,10 +45,11 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** Where containers are made, and which are prepared there. */
+/** Where containers are made, which are prepared there, and which were seen to run. */
 export interface ContainerHost {
   readonly settings: HostSettings;
   readonly prepared: PreparedContainers;
+  readonly seen: SeenRuns;
 }
 
 /** Makes the container without files, for the `createContainer` that follows. Whatever fails leaves nothing of it. */
@@ -149,8 +150,8 @@ async function fillRoot(
 }
 
 /** Up and ready when it resolves. On failure it is stopped, and the error has the last lines of its console. */
-export async function startContainer(settings: HostSettings, name: InstanceName, signal: AbortSignal): Promise<null> {
-  const place = placeOf(settings, name);
+export async function startContainer(host: ContainerHost, name: InstanceName, signal: AbortSignal): Promise<null> {
+  const place = placeOf(host.settings, name);
   const conf = await readFile(place.conf, 'utf8').catch(() => '');
   const limits = limitsFromConf(conf);
   if (limits === null) throw new OperatorError('RUNTIME_FAILED', `The container ${name} does not exist.`);
@@ -163,14 +164,18 @@ export async function startContainer(settings: HostSettings, name: InstanceName,
   if (wasStarted) await run(['systemctl', 'reset-failed', place.unit]);
   const started = await run(['nixos-container', 'start', name], { signal, timeoutMs: startTimeoutMs }).catch(
     async (error) => {
-      await stopContainer(settings, name);
+      await stopContainer(host, name);
       throw error;
     },
   );
-  if (started.status === 0) return null;
+  if (started.status === 0) {
+    const current = await runOf(place);
+    if (current !== null) host.seen.set(name, current);
+    return null;
+  }
   const console = await run(['journalctl', `--unit=${place.unit}`, '--lines=30', '--output=cat', '--no-pager']);
   // systemd goes on trying by itself (trap 3).
-  await stopContainer(settings, name);
+  await stopContainer(host, name);
   throw new OperatorError('START_FAILED', 'The container of the preview did not come up.', {
     detail: console.stdout.slice(-4_000),
   });
@@ -185,17 +190,19 @@ export async function openFiles(settings: HostSettings, name: InstanceName): Pro
 }
 
 /** Not running when it resolves; absence is success. A guest that ignores the request is killed after its time. */
-export async function stopContainer(settings: HostSettings, name: InstanceName): Promise<null> {
+export async function stopContainer({ settings, seen }: ContainerHost, name: InstanceName): Promise<null> {
+  // Its link stays until it has stopped.
+  seen.delete(name);
   await must(['systemctl', 'stop', placeOf(settings, name).unit], { timeoutMs: stopTimeoutMs });
   return null;
 }
 
 /** Nothing of it is left when it resolves; absence is success. */
-export async function removeContainer({ settings, prepared }: ContainerHost, name: InstanceName): Promise<null> {
-  const place = placeOf(settings, name);
-  prepared.delete(name);
+export async function removeContainer(host: ContainerHost, name: InstanceName): Promise<null> {
+  const place = placeOf(host.settings, name);
+  host.prepared.delete(name);
   // destroy takes a starting container for a stopped one and deletes its files under it (trap 1): stop first, always.
-  await stopContainer(settings, name);
+  await stopContainer(host, name);
   await removeDisk(place);
   const destroyed = await run(['nixos-container', 'destroy', name], { timeoutMs: stopTimeoutMs });
   await run(['systemctl', 'reset-failed', place.unit, place.mountUnit]);
@@ -241,15 +248,14 @@ export async function listContainers(
   const names = new Set([...named.filter((name) => name !== null), ...admitted]);
   return Promise.all(
     [...names].map(
-      async (name) =>
-        (await observeContainer(host, name, true)) ?? { name, state: 'leftovers', restarts: 0, units: [] },
+      async (name) => (await observeContainer(host, name, true)) ?? { name, state: 'leftovers', units: [] },
     ),
   );
 }
 
 /** What there is of the container; null when nothing is. One that was cut off while it was made counts as leftovers. */
 export async function observeContainer(
-  { settings, prepared }: ContainerHost,
+  { settings, prepared, seen }: ContainerHost,
   name: InstanceName,
   isGuestAsked: boolean,
 ): Promise<ContainerState | null> {
@@ -257,7 +263,6 @@ export async function observeContainer(
   const parts = await Promise.all([place.conf, place.root, place.disk, place.profile].map(exists));
   if (!parts.includes(true)) return null;
   const text = parts.includes(false) ? '' : await readFile(place.conf, 'utf8');
-  if (limitsFromConf(text) === null)
-    return { name, state: prepared.has(name) ? 'prepared' : 'leftovers', restarts: 0, units: [] };
-  return containerStates(place, isGuestAsked ? unitsFromConf(text).apps : []);
+  if (limitsFromConf(text) === null) return { name, state: prepared.has(name) ? 'prepared' : 'leftovers', units: [] };
+  return containerState(place, isGuestAsked ? unitsFromConf(text).apps : [], seen);
 }

@@ -27,7 +27,7 @@ type Host = ContainerHost & { readonly network: Network };
 
 const settings = settingsFrom(process.argv.slice(2));
 const network = await openNetwork(settings);
-const host: Host = { settings, network, prepared: new Map() };
+const host: Host = { settings, network, prepared: new Map(), seen: new Map() };
 const inTurn = turnPerName();
 const inTurnOfEvaluations = turnPerName();
 
@@ -64,9 +64,9 @@ async function perform(host: Host, request: HostRequest, caller: Caller): Promis
     case 'start-container':
       // Before the link exists: there is no moment in which the guest could send a packet without rules.
       await host.network.admit(request.name);
-      return startContainer(host.settings, request.name, signal);
+      return startContainer(host, request.name, signal);
     case 'stop-container':
-      return stopContainer(host.settings, request.name);
+      return stopContainer(host, request.name);
     case 'remove-container':
       await removeContainer(host, request.name);
       return host.network.forget(request.name);

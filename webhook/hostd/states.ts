@@ -1,6 +1,7 @@
 /** What systemd says of a container, and what the systemd inside it says of the app's units. */
-import { lstat } from 'node:fs/promises';
+import { lstat, readlink } from 'node:fs/promises';
 import type { ContainerState } from '../core/host-verbs.ts';
+import type { InstanceName } from '../core/names.ts';
 import { run } from './programs.ts';
 import type { ContainerPlace } from './settings.ts';
 
@@ -20,18 +21,35 @@ function parseShow(text: string): Record<string, string>[] {
 
 const count = (text: string | undefined): number => (/^\d{1,9}$/.test(text ?? '') ? Number(text) : 0);
 
-/** `status` of nixos-container says "down" for starting, stopping and failed alike (trap 4), so systemd is asked. */
-export async function containerStates(place: ContainerPlace, apps: readonly string[]): Promise<ContainerState> {
+/** Containers that were seen to run, each with systemd's name for that run (its invocation). In memory alone: what is forgotten is asked again. */
+export type SeenRuns = Map<InstanceName, string>;
+
+/**
+ * Null when the unit does not run. systemd keeps this link from the start of a unit until it is inactive or has failed, whoever ended it, and names every start
+ * anew (unit_export_invocation_id in its unit.c).
+ */
+export function runOf({ unit }: ContainerPlace): Promise<string | null> {
+  return readlink(`/run/systemd/units/invocation:${unit}`).catch(() => null);
+}
+
+/** `status` of nixos-container says "down" for starting, stopping and failed alike (trap 4), so systemd is asked; of a run that was seen up before, its link says enough. */
+export async function containerState(
+  place: ContainerPlace,
+  apps: readonly string[],
+  seen: SeenRuns,
+): Promise<ContainerState> {
+  const { name } = place;
+  const current = await runOf(place);
+  if (apps.length === 0 && current !== null && current === seen.get(name)) return { name, state: 'running', units: [] };
   // Both at once: for a live preview, which is what is asked about most, that takes half as long.
   const [shown, units] = await Promise.all([
-    run(['systemctl', 'show', place.unit, '--property=ActiveState,NRestarts']),
+    run(['systemctl', 'show', place.unit, '--property=ActiveState']),
     (await hasLink(place)) ? guestUnits(place, apps) : [],
   ]);
-  const unit = parseShow(shown.stdout)[0] ?? {};
-  const restarts = count(unit['NRestarts']);
   const states = { active: 'running', activating: 'starting', failed: 'failed' } as const;
-  const state = states[unit['ActiveState'] as keyof typeof states] ?? 'stopped';
-  return { name: place.name, state, restarts, units: state === 'running' ? units : [] };
+  const state = states[parseShow(shown.stdout)[0]?.['ActiveState'] as keyof typeof states] ?? 'stopped';
+  if (state === 'running' && current !== null) seen.set(name, current);
+  return { name, state, units: state === 'running' ? units : [] };
 }
 
 /** A container has its link from before its guest runs until it has stopped: without one there is no guest to be asked, and that costs no process to see. */

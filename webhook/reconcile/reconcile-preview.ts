@@ -40,6 +40,5 @@ async function noteWanted(op: Operator, lock: PreviewLock, record: PreviewRecord
   const wanted = wantedFrom(look.desired);
   const repository = 'repository' in look.desired ? look.desired.repository : record.repository;
   if (wanted === null || (isDeepStrictEqual(wanted, record.wanted) && repository === record.repository)) return;
-  await op.store.saveWanted(lock, wanted, repository);
-  await tellProgress(op, lock.key);
+  await Promise.all([op.store.saveWanted(lock, wanted, repository), tellProgress(op, lock.key)]);
 }

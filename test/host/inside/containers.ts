@@ -62,6 +62,21 @@ test('an instance comes up, answers, says what it does, stops, comes back, and i
   await isAsBefore(clean);
 });
 
+test('that a container ended is seen, whoever ended it, and that somebody started it again', async () => {
+  const spec = await anInstance(runtime, 3);
+  await bringUp(runtime, spec);
+  const isRunning = async () => (await runtime.observe(spec.name))?.running;
+  assert.equal(await isRunning(), true);
+  host('systemctl', 'stop', 'container@p3.service');
+  assert.equal(await isRunning(), false);
+  host('systemctl', 'start', 'container@p3.service');
+  assert.equal(await isRunning(), true);
+  host('systemctl', 'kill', '--signal=SIGKILL', 'container@p3.service');
+  await eventually(async () => (await isRunning()) === false, 'a killed one is seen');
+  await runtime.remove(spec.name);
+  assert.equal(await runtime.observe(spec.name), null);
+});
+
 test('every process of a container is nobody on the host: mapped, no new privileges, filtered, without what it does not need', async () => {
   const spec = await anInstance(runtime, 4);
   await bringUp(runtime, spec);

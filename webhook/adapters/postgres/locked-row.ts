@@ -10,16 +10,15 @@ export type ProvenKey = (lock: PreviewLock) => string;
 interface LockedRow {
   readonly id: number;
   readonly slug: Slug | null;
-  readonly answering_id: number | null;
 }
 
 /** The preview's row, locked until the transaction ends. Throws when there is none: then nothing can be given to it. */
 export async function lockedRow(client: ClientBase, key: string): Promise<LockedRow> {
-  const [row] = await rowsOf<LockedRow>(
-    client,
-    'select id, slug, answering_id from berth.previews where key = $1 for update',
-    [key],
-  );
-  if (row === undefined) throw new Error(`there is no record of preview ${key}`);
+  const [row] = await rowsOf<LockedRow>(client, 'select id, slug from berth.previews where key = $1 for update', [key]);
+  if (row === undefined) throw noRecord(key);
   return row;
+}
+
+export function noRecord(key: string): Error {
+  return new Error(`there is no record of preview ${key}`);
 }

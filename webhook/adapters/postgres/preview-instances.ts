@@ -1,6 +1,6 @@
 /** The instances of previews, with the slots that they have on their host. */
 import type { ClientBase, Pool } from 'pg';
-import { instanceNameOf, slotOf, type InstanceName } from '../../core/names.ts';
+import { slotOf, type InstanceName } from '../../core/names.ts';
 import type { InstanceFacts, InstanceRecord } from '../../core/preview.ts';
 import type { Revision } from '../../core/pull-request.ts';
 import { nextSlot, type AddressPool } from '../../core/slots.ts';
@@ -30,8 +30,7 @@ export function instancesOf(
       await saveInstance(pool, { key: proven(lock), host, name, facts });
     },
     saveSwitch: async (lock, name, at) => {
-      const key = proven(lock);
-      await inTransaction(pool, (client) => saveSwitch(client, { key, host, name, at }));
+      await saveSwitch(pool, { key: proven(lock), host, name, at });
     },
     async removeInstance(lock, name) {
       // The slot's row goes with the instance, and answering_id becomes null.
@@ -102,20 +101,23 @@ export async function saveInstance(
 }
 
 async function saveSwitch(
-  client: ClientBase,
+  pool: Pool,
   { key, host, name, at }: { key: string; host: string; name: InstanceName; at: Date },
 ): Promise<void> {
-  const preview = await lockedRow(client, key);
-  const [next] = await rowsOf<{ id: number }>(
-    client,
-    `select instances.id from berth.instances join berth.slots on slots.instance_id = instances.id
-     where instances.preview_id = $1 and slots.host = $2 and slots.slot = $3`,
-    [preview.id, host, slotOf(name)],
+  const found = await rowsOf(
+    pool,
+    `with next as (
+       select instances.id, preview_id, answering_id
+       from berth.previews join berth.instances on preview_id = previews.id join berth.slots on instance_id = instances.id
+       where previews.key = $1 and slots.host = $2 and slots.slot = $3
+       for update of previews
+     ),
+     changed as (select id, preview_id, answering_id from next where id is distinct from answering_id),
+     retired as (update berth.instances set retired_at = $4 from changed where instances.id = changed.answering_id),
+     routed as (update berth.instances set routed_at = $4, retired_at = null from changed where instances.id = changed.id),
+     answering as (update berth.previews set answering_id = changed.id from changed where previews.id = changed.preview_id)
+     select id from next`,
+    [key, host, slotOf(name), at],
   );
-  if (next === undefined)
-    throw new Error(`there is no record of instance ${instanceNameOf(slotOf(name))} of preview ${key}`);
-  if (next.id === preview.answering_id) return;
-  await rowsOf(client, 'update berth.instances set retired_at = $2 where id = $1', [preview.answering_id, at]);
-  await rowsOf(client, 'update berth.instances set routed_at = $2, retired_at = null where id = $1', [next.id, at]);
-  await rowsOf(client, 'update berth.previews set answering_id = $2 where id = $1', [preview.id, next.id]);
+  if (found.length === 0) throw new Error(`there is no record of instance ${name} of preview ${key}`);
 }

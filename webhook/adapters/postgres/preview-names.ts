@@ -4,16 +4,15 @@ import { OperatorError } from '../../core/errors.ts';
 import type { HostLabel, Slug } from '../../core/names.ts';
 import type { PreviewStore } from '../../ports.ts';
 import { inTransaction, rowsOf } from './connections.ts';
-import { lockedRow, type ProvenKey } from './locked-row.ts';
+import { lockedRow, noRecord, type ProvenKey } from './locked-row.ts';
 
 export function namesOf(pool: Pool, proven: ProvenKey): Pick<PreviewStore, 'claimSlug' | 'claimHosts'> {
   return {
-    claimSlug: async (lock, candidates) => {
-      const key = proven(lock);
-      return inTransaction(pool, (client) => claimSlug(client, key, candidates));
-    },
+    claimSlug: async (lock, candidates) => claimSlug(pool, proven(lock), candidates),
     claimHosts: async (lock, labels) => {
       const key = proven(lock);
+      // Only who holds the lock gives the preview labels or takes them away.
+      if (await hasJust(pool, key, labels)) return;
       await inTransaction(pool, (client) => claimHosts(client, key, labels));
     },
   };
@@ -30,22 +29,46 @@ async function insertLabels(client: ClientBase, previewId: number, labels: reado
   return rows.map((row) => row.label);
 }
 
-async function claimSlug(client: ClientBase, key: string, candidates: readonly Slug[]): Promise<Slug> {
-  const row = await lockedRow(client, key);
-  if (row.slug !== null) return row.slug;
+async function claimSlug(pool: Pool, key: string, candidates: readonly Slug[]): Promise<Slug> {
   for (const candidate of candidates) {
-    const [claimed] = await insertLabels(client, row.id, [candidate]);
-    if (claimed === undefined) continue;
-    await rowsOf(client, 'update berth.previews set slug = $2 where id = $1', [row.id, candidate]);
-    return candidate;
+    const [row] = await rowsOf<{ slug: Slug | null }>(
+      pool,
+      `with preview as (select id, slug from berth.previews where key = $1 for update),
+         claimed as (
+           insert into berth.host_labels (label, preview_id) select $2, id from preview where slug is null
+           on conflict (label) do nothing returning label
+         ),
+         named as (update berth.previews set slug = label from preview, claimed where previews.id = preview.id)
+       select coalesce(slug, label) as slug from preview left join claimed on true`,
+      [key, candidate],
+    );
+    if (row === undefined) throw noRecord(key);
+    if (row.slug !== null) return row.slug;
   }
   throw new OperatorError('SLUG_UNAVAILABLE', `Every name for this preview is taken: ${candidates.join(', ')}.`);
+}
+
+/** Whether its labels are these and its slug's. */
+async function hasJust(pool: Pool, key: string, labels: readonly HostLabel[]): Promise<boolean> {
+  const [row] = await rowsOf<{ slug: Slug | null; labels: string[] }>(
+    pool,
+    `select slug, array(select label from berth.host_labels where preview_id = previews.id) as labels
+     from berth.previews where key = $1`,
+    [key],
+  );
+  if (row === undefined) return false;
+  const wanted = wantedLabels(row.slug, labels);
+  return row.labels.length === wanted.size && row.labels.every((label) => wanted.has(label));
+}
+
+function wantedLabels(slug: Slug | null, labels: readonly HostLabel[]): Set<string> {
+  return new Set<string>(slug === null ? labels : [...labels, slug]);
 }
 
 /** The slug's own label stays claimed whether or not it is among them: it is the preview's for life. */
 async function claimHosts(client: ClientBase, key: string, labels: readonly HostLabel[]): Promise<void> {
   const { id, slug } = await lockedRow(client, key);
-  const wanted = [...new Set<string>(slug === null ? labels : [...labels, slug])];
+  const wanted = [...wantedLabels(slug, labels)];
   await rowsOf(client, 'delete from berth.host_labels where preview_id = $1 and label <> all ($2::text[])', [
     id,
     wanted,
