@@ -4,6 +4,7 @@
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { startTestServer } from '../../test/support/test-server.ts';
 import { measureAfterSilence, measureLoad, signedDeliveries, type LoadResult } from './ack/load.ts';
@@ -93,12 +94,20 @@ async function endSubject(child: ChildProcess): Promise<void> {
 }
 
 async function startSubject(subject: string, databaseUrl: string): Promise<{ port: number; child: ChildProcess }> {
+  const isOurs = subject.startsWith('durable');
   // Its log goes to nobody, but it is written.
   const child = fork(join(import.meta.dirname, 'ack/subject-process.ts'), [subject, databaseUrl], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    execArgv: isOurs ? serviceFlags() : [],
   });
   const ended = once(child, 'exit').then(() => Promise.reject(new Error(`${subject} did not start`)));
   const [message] = (await Promise.race([once(child, 'message'), ended])) as [{ port: number }];
   ended.catch(() => {});
   return { port: message.port, child };
+}
+
+/** What Node is given when the service is started (`npm start`; the program on a host has the same). */
+function serviceFlags(): string[] {
+  const { scripts } = createRequire(import.meta.url)('../../package.json') as { scripts: { start: string } };
+  return scripts.start.split(' ').filter((word) => word.startsWith('--'));
 }

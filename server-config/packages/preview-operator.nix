@@ -53,6 +53,11 @@ let
 
   program =
     name: main:
+    # `npm start` has the operator's flags for Node.
+    let
+      isOperator = lib.hasSuffix " ${main}" package.scripts.start;
+      operatorFlags = lib.removePrefix "exec node " (lib.removeSuffix "${main}" package.scripts.start);
+    in
     writeShellApplication {
       inherit name;
       runtimeInputs = [
@@ -60,7 +65,7 @@ let
         git
         openssh
       ];
-      text = ''exec node ${files}/lib/berth/${main} "$@"'';
+      text = ''exec node ${lib.optionalString isOperator operatorFlags}${files}/lib/berth/${main} "$@"'';
     };
 
   # main.mjs where a command starts with something that TypeScript's loader must not see first.
