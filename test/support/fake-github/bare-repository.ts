@@ -32,6 +32,8 @@ const GIT_ENVIRONMENT = {
 /** The git side of one repository of the stand-in GitHub: a bare repository, changed by git itself. */
 export class BareRepository {
   readonly directory: string;
+  /** Nothing is ever collected here: a commit that was there is there. Each asking for it would be a process beside what is tested. */
+  private readonly commits = new Set<string>();
 
   constructor(directory: string) {
     this.directory = directory;
@@ -59,8 +61,11 @@ export class BareRepository {
 
   /** The commit that a ref points at, or null. */
   async resolve(ref: string): Promise<string | null> {
+    if (this.commits.has(ref)) return ref;
     try {
-      return await this.git('rev-parse', '--verify', '--quiet', `${ref}^{commit}`);
+      const sha = await this.git('rev-parse', '--verify', '--quiet', `${ref}^{commit}`);
+      this.commits.add(sha);
+      return sha;
     } catch {
       return null;
     }
