@@ -51,13 +51,8 @@ let
     '';
   };
 
-  program =
-    name: main:
-    # `npm start` has the operator's flags for Node.
-    let
-      isOperator = lib.hasSuffix " ${main}" package.scripts.start;
-      operatorFlags = lib.removePrefix "exec node " (lib.removeSuffix "${main}" package.scripts.start);
-    in
+  programWith =
+    flags: name: main:
     writeShellApplication {
       inherit name;
       runtimeInputs = [
@@ -65,8 +60,13 @@ let
         git
         openssh
       ];
-      text = ''exec node ${lib.optionalString isOperator operatorFlags}${files}/lib/berth/${main} "$@"'';
+      text = ''exec node ${flags}${files}/lib/berth/${main} "$@"'';
     };
+  program = programWith "";
+
+  operatorMain = "webhook/main.ts";
+  # Those of `npm start`.
+  operatorFlags = lib.removeSuffix operatorMain (lib.removePrefix "exec node " package.scripts.start);
 
   # main.mjs where a command starts with something that TypeScript's loader must not see first.
   mainsOf = name: map (extension: "webhook/commands/${name}/main.${extension}") [
@@ -86,7 +86,7 @@ symlinkJoin {
   name = "berth-${package.version}";
   paths = [
     files
-    (program "berth-operator" "webhook/main.ts")
+    (programWith operatorFlags "berth-operator" operatorMain)
     (program "berth-hostd" "webhook/hostd/main.ts")
   ]
   ++ commands;

@@ -19,6 +19,7 @@ export async function lockedRow(client: ClientBase, key: string): Promise<Locked
   return row;
 }
 
+/** What is thrown where a preview is to be given something, and there is no such preview. */
 export function noRecord(key: string): Error {
   return new Error(`there is no record of preview ${key}`);
 }
