@@ -102,10 +102,10 @@ async function rowsOfRounds(bench: Bench, where: string): Promise<BenchRow[]> {
     const pull = await repository.openPullRequest({ head: 'feature' });
     const open = await partsOf(bench, pull);
     if (round === 0) console.error(`the first${where}: ${Math.round(performance.now() - began)} ms`);
-    await delay(SETTLED_MS);
     // Between the two: the speed of a machine changes.
     const instances = join(operator.stateDirectory, 'instances');
     const alone = await aloneTimes(join(directory, `tools${round}`), { github, pull, database, instances });
+    await delay(SETTLED_MS);
     await pull.push({ 'message.txt': `round ${round}, again` });
     const update = await partsOf(bench, pull);
     await pull.close();

@@ -95,9 +95,10 @@ async function aLife(round: number): Promise<Life> {
   await atRest(slug);
   const open = { ...(await instancesOf(slug))[0]?.timings, total: opened };
 
-  await delay(SETTLED_MS);
   // In the middle of the life: the speed of a machine changes.
   const alone = await toolsAlone(slug, pull);
+  // The kernel is not done with what was removed at its end.
+  await delay(SETTLED_MS);
   await pull.push(shopAt(`${round}b`));
   const updated = await shown(slug, `version ${round}b`);
   await atRest(slug);
