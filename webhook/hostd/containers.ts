@@ -11,7 +11,7 @@ import { parseInstanceName, type InstanceName } from '../core/names.ts';
 import { makeDisk, mountDisk, removeDisk } from './disk.ts';
 import { confLines, limitsFromConf, unitsFromConf, unitSettings } from './definition.ts';
 import { must, mustPipe, run } from './programs.ts';
-import { containerState, runOf, type SeenRuns } from './states.ts';
+import { containerState, type SeenRuns } from './states.ts';
 import {
   confDirectory,
   diskDirectory,
@@ -168,11 +168,7 @@ export async function startContainer(host: ContainerHost, name: InstanceName, si
       throw error;
     },
   );
-  if (started.status === 0) {
-    const current = await runOf(place);
-    if (current !== null) host.seen.set(name, current);
-    return null;
-  }
+  if (started.status === 0) return null;
   const console = await run(['journalctl', `--unit=${place.unit}`, '--lines=30', '--output=cat', '--no-pager']);
   // systemd goes on trying by itself (trap 3).
   await stopContainer(host, name);
@@ -191,7 +187,7 @@ export async function openFiles(settings: HostSettings, name: InstanceName): Pro
 
 /** Not running when it resolves; absence is success. A guest that ignores the request is killed after its time. */
 export async function stopContainer({ settings, seen }: ContainerHost, name: InstanceName): Promise<null> {
-  // Its link stays until it has stopped.
+  // systemd keeps the name of the run until it has ended; from now on it says nothing.
   seen.delete(name);
   await must(['systemctl', 'stop', placeOf(settings, name).unit], { timeoutMs: stopTimeoutMs });
   return null;

@@ -28,7 +28,7 @@ export type SeenRuns = Map<InstanceName, string>;
  * Null when the unit does not run. systemd keeps this link from the start of a unit until it is inactive or has failed, whoever ended it, and names every start
  * anew (unit_export_invocation_id in its unit.c).
  */
-export function runOf({ unit }: ContainerPlace): Promise<string | null> {
+function runOf({ unit }: ContainerPlace): Promise<string | null> {
   return readlink(`/run/systemd/units/invocation:${unit}`).catch(() => null);
 }
 
