@@ -4,5 +4,4 @@ import { createServer } from 'node:http';
 createServer((request, response) => {
   if (request.url === '/stream') response.write('begun\n');
   else response.end('ok');
-}).listen(3000, process.argv[2], () => process.send?.('up'));
-process.on('disconnect', () => process.exit());
+}).listen(3000, process.argv[2]);

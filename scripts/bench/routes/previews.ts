@@ -1,93 +1,48 @@
-/** Runs inside the test host: fills Caddy with previews, step by step, and measures changes and rates among them. Its last line of output is JSON. */
-import { execFile, fork } from 'node:child_process';
+/** Runs inside a test host: `previews.ts COUNT ROUNDS` fills Caddy with previews and measures changes among them. They stay. Its last line of output is JSON. */
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { get as httpGet } from 'node:http';
 import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { openCaddyRoutes } from '../../../webhook/adapters/caddy/routes.ts';
-import { hostLabelOf, instanceNameOf, parseSlug } from '../../../webhook/core/names.ts';
-import { addressesOf, parsePool } from '../../../webhook/core/slots.ts';
+import { hostLabelOf, instanceNameOf } from '../../../webhook/core/names.ts';
 import type { PreviewRoute } from '../../../webhook/core/preview-route.ts';
 import { openNftSession } from '../../../webhook/hostd/nft-session.ts';
 import { must } from '../../../webhook/hostd/programs.ts';
 import { host, hostd, startHostd } from '../../../test/host/inside/a-host-runtime.ts';
 import { median, type BenchRow } from '../parts/report.ts';
+import { domain, hostNameOf, instanceAddress, pool, previewPool, slugOf } from './previews-by-number.ts';
+import { startStandIns } from './stand-ins.ts';
 import { waitedForACore } from './waited-for-a-core.ts';
 import { silentLog } from '../../../test/support/silent-log.ts';
 
-const counts = (process.argv[2] ?? '').split(',').map(Number);
-const rounds = Number(process.argv[3]);
-const connections = 16;
+const [count, rounds] = [Number(process.argv[2]), Number(process.argv[3])];
 const perSecond = 1_000;
 const streams = 20;
 /** Between two changes, so that each meets requests that are not those of the one before. */
 const pauseMs = 50;
 /** Creations at once while the host is filled. */
 const together = 20;
-function given<T>(value: T | null): T {
-  if (value === null) throw new Error('impossible');
-  return value;
-}
-const pool = given(parsePool('10.100.0.0/16'));
-const previewPool = given(parsePool('10.101.0.0/16'));
 const settings = {
   directory: '/etc/caddy/previews',
-  domain: 'preview.test',
+  domain,
   scheme: 'http',
   pool,
   previewPool,
   publicPort: null,
 } as const;
-const slugOf = (index: number) => given(parseSlug(`shop-${index}`));
-const hostNameOf = (index: number) => `${slugOf(index)}.preview.test`;
-
-/** Two instances: a web server in a process of its own on the address of slot 1 and of slot 2. */
-async function standIns(): Promise<() => void> {
-  for (const slot of [1, 2]) host('ip', 'address', 'add', `${addressesOf(pool, slot).instance}/32`, 'dev', 'lo');
-  const apps = await Promise.all(
-    [1, 2].map(async (slot) => {
-      const app = fork(resolve(import.meta.dirname, 'app.ts'), [addressesOf(pool, slot).instance]);
-      await once(app, 'message');
-      return app;
-    }),
-  );
-  return () => apps.forEach((app) => app.kill());
-}
 
 /** A hundred previews of each repository, which has its own routes. */
 function routeTo(index: number, slot: number): PreviewRoute {
   const slug = slugOf(index);
-  const upstreams = { '3000': { address: addressesOf(pool, slot).instance, port: 3000 } };
+  const upstreams = { '3000': { address: instanceAddress(slot), port: 3000 } };
   const more = { path: `/repository-${Math.floor(index / 100)}/*`, port: 3000, stripPrefix: false };
   return {
     slug,
     hosts: [{ label: hostLabelOf(slug), routes: [{ path: '/', port: 3000, stripPrefix: false }, more] }],
     answering: { instance: instanceNameOf(slot), upstreams },
   };
-}
-
-async function rateOf(url: string, hostName: string): Promise<number> {
-  const autocannon = resolve(import.meta.dirname, '../../../node_modules/autocannon/autocannon.js');
-  const words = ['-c', String(connections), '-d', '2', '-n', '--json', '-H', `Host: ${hostName}`, url];
-  const { stdout } = await promisify(execFile)('node', [autocannon, ...words], { maxBuffer: 1e8 });
-  return Math.round((JSON.parse(stdout) as { '2xx': number })['2xx'] / 2);
-}
-
-/** The first, the middle and the last preview, and the app without Caddy, one after the other in each round. */
-async function rates(count: number): Promise<Record<string, number>> {
-  const subjects: [string, string, number][] = [
-    ['direct', `http://${addressesOf(pool, 1).instance}:3000/`, 1],
-    ['first', 'http://127.0.0.1/', 1],
-    ['middle', 'http://127.0.0.1/', Math.ceil(count / 2)],
-    ['last', 'http://127.0.0.1/', count],
-  ];
-  const found = new Map<string, number[]>();
-  for (let round = 0; round < 3; round += 1)
-    for (const [name, url, index] of subjects)
-      found.set(name, [...(found.get(name) ?? []), await rateOf(url, hostNameOf(index))]);
-  return Object.fromEntries([...found].map(([name, all]) => [`${name}PerSecond`, median(all)]));
 }
 
 /** Answers of other previews that have begun and do not end. */
@@ -119,8 +74,9 @@ async function underLoad(
   change: (round: number) => Promise<void>,
 ): Promise<Record<string, string | number>> {
   const endStreams = await openStreams();
-  const load = execFile('node', [resolve(import.meta.dirname, 'load.ts'), hostNameOf(1), String(perSecond)]);
-  const printed = text(given(load.stdout));
+  const script = resolve(import.meta.dirname, 'load.ts');
+  const load = spawn('node', [script, hostNameOf(1), String(perSecond)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const printed = text(load.stdout);
   // Until it is in its stride.
   await delay(1_000);
   const waited = waitedForACore();
@@ -134,7 +90,7 @@ async function underLoad(
     waits.push(waited() - waitedBefore);
     await delay(pauseMs);
   }
-  load.stdin?.end();
+  load.stdin.end();
   const longest = Math.max(...times);
   const { requests, failed } = JSON.parse(await printed) as { requests: number; failed: number };
   const rounded = (ms: number) => Math.round(ms * 10) / 10;
@@ -175,31 +131,24 @@ async function parts(): Promise<Record<string, number>> {
 }
 
 startHostd();
-const endApps = await standIns();
+await startStandIns();
 const routes = await openCaddyRoutes(settings, {
   hostd,
   log: silentLog,
   basicAuthOf: () => Promise.resolve(null),
   statusPage: () => Promise.reject(new Error('nobody asks for it')),
 });
-const rows: BenchRow[] = [];
-let filled = 0;
-for (const count of counts) {
-  while (filled < count) {
-    const size = Math.min(together, count - filled);
-    await Promise.all(Array.from({ length: size }, (_, index) => routes.ensure(routeTo(filled + 1 + index, 1))));
-    filled += size;
-  }
-  const next = (round: number) => count + 1 + round;
-  rows.push({
-    subject: `${count} previews`,
-    ...(await parts()),
-    ...(await underLoad('switch', (round) => routes.ensure(routeTo(1, 1 + ((round + 1) % 2))))),
-    ...(await underLoad('create', (round) => routes.ensure(routeTo(next(round), 1)))),
-    ...(await underLoad('close', (round) => routes.remove(slugOf(next(round))))),
-    ...(await rates(count)),
-  });
+for (let filled = 0; filled < count; filled += together) {
+  const size = Math.min(together, count - filled);
+  await Promise.all(Array.from({ length: size }, (_, index) => routes.ensure(routeTo(filled + 1 + index, 1))));
 }
-endApps();
-console.log(JSON.stringify(rows));
+const next = (round: number) => count + 1 + round;
+const row: BenchRow = {
+  subject: `${count} previews`,
+  ...(await parts()),
+  ...(await underLoad('switch', (round) => routes.ensure(routeTo(1, 1 + ((round + 1) % 2))))),
+  ...(await underLoad('create', (round) => routes.ensure(routeTo(next(round), 1)))),
+  ...(await underLoad('close', (round) => routes.remove(slugOf(next(round))))),
+};
+console.log(JSON.stringify(row));
 process.exit(0);
