@@ -1,7 +1,7 @@
 /** Previews outlive their operator, and nothing outlives its preview, whoever is killed when. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -41,6 +41,18 @@ async function answers(url: string): Promise<boolean> {
   );
 }
 
+/** Whether the setup of the app `setup-hangs` has got to where it does. */
+function hangs(directory: string, spec: InstanceSpec): boolean {
+  const log = join(directory, spec.name, 'logs', 'setup.log');
+  return existsSync(log) && readFileSync(log, 'utf8').includes('waiting');
+}
+
+function parentOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  // proc(5): after the last parenthesis come state and ppid.
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+}
+
 for (const useBubblewrap of [true, false]) {
   const how = useBubblewrap ? 'in bubblewrap' : 'without a sandbox';
 
@@ -62,20 +74,29 @@ for (const useBubblewrap of [true, false]) {
   test(`a setup does not outlive its operator for long ${how}`, async (t) => {
     const { runtime, place, directory } = await aProcessRuntime(t, { useBubblewrap });
     const spec = await place('setup-hangs');
-    const log = join(directory, spec.name, 'logs', 'setup.log');
-    const isWaiting = () => {
-      try {
-        return readFileSync(log, 'utf8').includes('waiting');
-      } catch {
-        return false;
-      }
-    };
-    await byAnOperatorThatIsKilled(directory, useBubblewrap, 'setUp', spec, isWaiting);
+    await byAnOperatorThatIsKilled(directory, useBubblewrap, 'setUp', spec, () => hangs(directory, spec));
     if (useBubblewrap)
       await waitUntil('the sandbox has died with it', () => processesMentioning(`${spec.name}@`).length === 0);
     // Without a sandbox the next one ends it, before anything else of the instance is done.
     await runtime.stop(spec.name);
     assert.deepEqual(processesMentioning(`${spec.name}@`), []);
+  });
+
+  test(`a setup whose own supervisor is killed has failed with all that it started, and the next has another ${how}`, async (t) => {
+    const { runtime, place, directory } = await aProcessRuntime(t, { useBubblewrap });
+    const spec = await place('setup-hangs');
+    const failed = assert.rejects(runtime.setUp(spec, signal), {
+      code: 'RUNTIME_FAILED',
+      message: 'The process that ran the setup has ended.',
+    });
+    await waitUntil('the setup hangs', () => hangs(directory, spec));
+    const pids = processesMentioning(`${spec.name}@`).map((each) => Number(each.split(' ')[0]));
+    const supervisor = pids.map(parentOf).find((parent) => !pids.includes(parent));
+    assert.ok(supervisor !== undefined && supervisor > 1);
+    process.kill(supervisor, 'SIGKILL');
+    await failed;
+    assert.deepEqual(processesMentioning(`${spec.name}@`), []);
+    await runtime.setUp(await place('hello-node'), signal);
   });
 
   test(`a supervisor that is killed leaves nothing that a new start, a stop or a remove would not see ${how}`, async (t) => {

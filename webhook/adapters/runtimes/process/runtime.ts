@@ -20,8 +20,7 @@ import { isDirectory, isUntouched, prepare, removeTree } from './instance-files.
 import { launchFor, REPOSITORY_INSIDE } from './sandbox.ts';
 import { localAddressesOf, placeOf, upstreamsOf } from './service-addresses.ts';
 import { runCommand } from './command-run.ts';
-import { runSetup } from './setup-run.ts';
-import { endLeftovers, observeSupervised, startSupervised, stopSupervised } from './supervision.ts';
+import { endLeftovers, observeSupervised, setUpSupervised, startSupervised, stopSupervised } from './supervision.ts';
 import { supervisorStarter, type SupervisorStarter } from './supervisor-process.ts';
 
 /** As root each slot has a user of its own, above those of systemd-nspawn (1,879,048,191) and below 2³¹. */
@@ -167,7 +166,7 @@ async function ensureDirectory({ layout, mode }: Machine, name: InstanceName): P
 
 /** Runs the setup from the beginning, however often it was begun before. */
 async function setUp(machine: Machine, spec: InstanceSpec, signal: AbortSignal): Promise<void> {
-  const { options, programs, layout, uidOf } = machine;
+  const { options, programs, supervisors, layout, uidOf } = machine;
   if (spec.manifest.setup === undefined) return;
   const at = layout(spec.name);
   await endLeftovers(at);
@@ -185,7 +184,8 @@ async function setUp(machine: Machine, spec: InstanceSpec, signal: AbortSignal):
   await writeFile(at.settingUp, '');
   try {
     await prepare(sandbox, signal);
-    await runSetup(launchFor(sandbox, setup.command), at.logs, { timeoutMs, memoryMaxBytes, signal });
+    const work = { launch: launchFor(sandbox, setup.command), logs: at.logs, timeoutMs, memoryMaxBytes };
+    await setUpSupervised(work, supervisors, signal);
     // It ended by itself, and with it its sandbox: then there is nothing to look for.
     await rm(at.settingUp, { force: true });
   } finally {

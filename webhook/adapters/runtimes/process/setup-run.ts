@@ -1,5 +1,4 @@
-/** The app's setup command: run once in the sandbox, written to its log, ended with everything that it started. */
-import { OperatorError } from '../../../core/errors.ts';
+/** The app's setup command: run once in the sandbox, written to its log, ended with everything that it started. Runs in a supervisor's process (standby.ts). */
 import { FAILURE_TAIL_LINES } from '../../../core/limits.ts';
 import { launched, type Launch } from './launch.ts';
 import { LogFile } from './log-files.ts';
@@ -10,44 +9,50 @@ import { killTree } from './process-tree.ts';
 /** Name of the setup's log among those of the services. */
 const SETUP_SOURCE = 'setup';
 
-/**
- * Resolves when the command has ended with status 0. Throws SETUP_FAILED and SETUP_TIMED_OUT with the last lines as detail, and the
- * signal's reason; in each case nothing of it runs any more.
- */
-export async function runSetup(
-  launch: Launch,
-  logs: string,
-  options: { readonly timeoutMs: number; readonly memoryMaxBytes: number; readonly signal: AbortSignal },
-): Promise<void> {
-  const { timeoutMs, memoryMaxBytes, signal } = options;
-  signal.throwIfAborted();
+export interface SetupWork {
+  readonly launch: Launch;
+  /** Directory of the instance's logs. */
+  readonly logs: string;
+  readonly timeoutMs: number;
+  readonly memoryMaxBytes: number;
+}
+
+export type SetupEnd =
+  | { readonly kind: 'done' }
+  /** `how` completes "the setup command …". */
+  | { readonly kind: 'failed' | 'timed-out' | 'aborted'; readonly how: string; readonly lastLines: string };
+
+/** Resolves when the command has ended, however it did; nothing of it runs any more. */
+export async function runSetup(work: SetupWork, signal: AbortSignal): Promise<SetupEnd> {
   const tail: string[] = [];
-  const log = new LogFile(logs, SETUP_SOURCE, {
+  const log = new LogFile(work.logs, SETUP_SOURCE, {
     anew: true,
     onLine: (line) => {
       tail.push(line);
       if (tail.length > FAILURE_TAIL_LINES) tail.shift();
     },
   });
-  const end = await endOf(launch, log, memoryMaxBytes, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
-  if (end.kind === 'status' && end.status === 0) return log.close();
-  const text = endText(end, timeoutMs, signal.aborted);
+  const end = await endOf(work, log, AbortSignal.any([signal, AbortSignal.timeout(work.timeoutMs)]));
+  if (end.kind === 'status' && end.status === 0) {
+    log.close();
+    return { kind: 'done' };
+  }
+  const how = howItEnded(end, work.timeoutMs, signal.aborted);
   log.flush();
-  const detail = tail.join('\n');
-  log.note(text);
+  const lastLines = tail.join('\n');
+  log.note(how);
   log.close();
-  signal.throwIfAborted();
-  const code = end.kind === 'aborted' ? 'SETUP_TIMED_OUT' : 'SETUP_FAILED';
-  throw new OperatorError(code, `The setup command ${text}.`, { detail });
+  if (signal.aborted) return { kind: 'aborted', how, lastLines };
+  return { kind: end.kind === 'ended-by-us' ? 'timed-out' : 'failed', how, lastLines };
 }
 
 type End =
   | { readonly kind: 'status'; readonly status: number }
   | { readonly kind: 'signal'; readonly signal: string }
   | { readonly kind: 'not-started'; readonly why: string }
-  | { readonly kind: 'aborted' };
+  | { readonly kind: 'ended-by-us' };
 
-function endText(end: End, timeoutMs: number, isAborted: boolean): string {
+function howItEnded(end: End, timeoutMs: number, isAborted: boolean): string {
   switch (end.kind) {
     case 'status':
       return `ended with status ${end.status}`;
@@ -55,14 +60,14 @@ function endText(end: End, timeoutMs: number, isAborted: boolean): string {
       return `was ended by ${end.signal}`;
     case 'not-started':
       return `could not be started: ${end.why}`;
-    case 'aborted':
+    case 'ended-by-us':
       return isAborted
         ? 'was ended, because its work is not needed any more'
         : `did not end within ${timeoutMs / 1_000} s`;
   }
 }
 
-async function endOf(launch: Launch, log: LogFile, memoryMaxBytes: number, signal: AbortSignal): Promise<End> {
+async function endOf({ launch, memoryMaxBytes }: SetupWork, log: LogFile, signal: AbortSignal): Promise<End> {
   const child = launched(launch);
   const first = child.pid === undefined ? null : processOf(child.pid);
   log.follow(child.stdout);
@@ -90,7 +95,7 @@ async function endOf(launch: Launch, log: LogFile, memoryMaxBytes: number, signa
         if (first !== null && !launch.isSandbox) killTree(first);
       });
       child.once('close', (status, signalName) => {
-        if (signal.aborted) resolve({ kind: 'aborted' });
+        if (signal.aborted) resolve({ kind: 'ended-by-us' });
         else if (signalName !== null) resolve({ kind: 'signal', signal: signalName });
         else resolve({ kind: 'status', status: status ?? 1 });
       });

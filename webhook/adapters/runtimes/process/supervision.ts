@@ -1,6 +1,5 @@
 /** The operator's side of a supervisor: start it, find it again, end it, and end what one that died may have left. */
 import { existsSync, rmSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { OperatorError } from '../../../core/errors.ts';
 import { STOP_GRACE_MS, SUPERVISOR_START_TIMEOUT_MS } from '../../../core/limits.ts';
 import type { ObservedInstance } from '../../../ports.ts';
@@ -8,6 +7,7 @@ import { MARKER_NAME, type InstanceLayout } from './layout.ts';
 import { ended, isRunning, processesWith, processOf, send, type ProcessIdentity } from './process-table.ts';
 import { killTree } from './process-tree.ts';
 import { readJson, writeJson, type ClaimFile, type RunFile, type StatusFile } from './supervision-files.ts';
+import type { SetupWork } from './setup-run.ts';
 import type { IdleSupervisor, SupervisorStarter } from './supervisor-process.ts';
 
 /** The supervisor's own grace for its services, and what it needs to do that. */
@@ -53,31 +53,44 @@ export async function startSupervised(
   });
 }
 
-/** Tells a supervisor what to run and waits for the one word that it says. Empty when it ended without. */
+/** Tells a supervisor what to run and waits for the one word that it says. Empty when it ended without, or was ended because it took too long. */
 async function supervisorsWord(
   supervisor: IdleSupervisor,
   layout: InstanceLayout,
   signal: AbortSignal,
 ): Promise<string> {
-  const { words } = supervisor;
-  const ending = new AbortController();
-  try {
-    return await new Promise<string>((resolve) => {
-      let text = '';
-      words.on('data', (chunk: Buffer) => (text += chunk.toString()));
-      words.once('close', () => resolve(text.trim()));
-      const giveUp = () => {
-        supervisor.child.kill('SIGTERM');
-        resolve('');
-      };
-      signal.addEventListener('abort', giveUp, { once: true, signal: ending.signal });
-      void sleep(SUPERVISOR_START_TIMEOUT_MS, undefined, { signal: ending.signal, ref: false }).then(giveUp, () => {});
-      supervisor.assign(layout.run);
+  const givenUp = AbortSignal.any([signal, AbortSignal.timeout(SUPERVISOR_START_TIMEOUT_MS)]);
+  const word = await supervisor.assign(layout.run, givenUp);
+  if (word === '') supervisor.child.kill('SIGTERM');
+  return word;
+}
+
+/**
+ * Has a supervisor that stands by run the setup. Throws SETUP_FAILED and SETUP_TIMED_OUT with the last lines as detail, RUNTIME_FAILED, and the signal's
+ * reason; in each case nothing of it runs any more.
+ */
+export async function setUpSupervised(
+  work: SetupWork,
+  supervisors: SupervisorStarter,
+  signal: AbortSignal,
+): Promise<void> {
+  signal.throwIfAborted();
+  const supervisor = supervisors.next();
+  const abort = () => supervisor.child.kill('SIGTERM');
+  signal.addEventListener('abort', abort, { once: true });
+  const end = await supervisor.setUp(work);
+  signal.removeEventListener('abort', abort);
+  // One that was told to end may not have got to it yet.
+  signal.throwIfAborted();
+  if (end === null) {
+    throw new OperatorError('RUNTIME_FAILED', 'The process that ran the setup has ended.', {
+      detail: supervisors.lastErrors(),
     });
-  } finally {
-    ending.abort();
-    words.destroy();
   }
+  supervisors.giveBack(supervisor);
+  if (end.kind === 'done') return;
+  const code = end.kind === 'timed-out' ? 'SETUP_TIMED_OUT' : 'SETUP_FAILED';
+  throw new OperatorError(code, `The setup command ${end.how}.`, { detail: end.lastLines });
 }
 
 /** Nothing of the instance runs afterwards: neither its supervisor nor anything that one or a setup left. */

@@ -3,26 +3,30 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, statSync, truncateSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { SUPERVISOR_ERRORS_MAX_BYTES } from '../../../core/limits.ts';
+import type { SetupEnd, SetupWork } from './setup-run.ts';
+import type { Assignment } from './standby.ts';
 
 const SUPERVISOR = fileURLToPath(new URL('./supervisor.ts', import.meta.url));
 
 const ERRORS_SHOWN = 2_000;
 
-/** A supervisor that waits for the path of its run.json on its input, and says one word about it on descriptor 3. */
+/** A supervisor that waits for what it is to do on its input (standby.ts), and answers on descriptor 3. It ends by itself when we have gone. */
 export interface IdleSupervisor {
   readonly child: ChildProcess;
-  /** Tells it what to run. It ends by itself when nobody ever does and we have gone. */
-  assign(runPath: string): void;
-  readonly words: Readable;
+  /** Has it run a setup. Null when it ended without an answer. */
+  setUp(work: SetupWork): Promise<SetupEnd | null>;
+  /** Tells it which run.json to keep running, for good: it lives on without us. Its one word, empty when it ended without or nobody waits any more. */
+  assign(runPath: string, signal: AbortSignal): Promise<string>;
 }
 
-/** Gives supervisors away, each once, and has one stand by. */
+/** Gives supervisors away, and has one stand by. */
 export interface SupervisorStarter {
-  /** One that nobody else has been given. */
+  /** One that nobody else has. */
   next(): IdleSupervisor;
+  /** One that has done a setup stands by again. */
+  giveBack(supervisor: IdleSupervisor): void;
   /** Ends the one that stands by, and has no other follow. It has gone when this resolves. */
   close(): Promise<void>;
   /** The end of what Node itself said when supervisors could not run; empty otherwise. */
@@ -45,16 +49,15 @@ const FOLLOW_AFTER_MS = 500;
 /** `options.errors` is made when it is not there, and begun anew by a start that finds it large. */
 export function supervisorStarter(options: SupervisorOptions): SupervisorStarter {
   let standby: IdleSupervisor | null = null;
+  let isClosed = false;
   let following: NodeJS.Timeout | undefined;
-  const standBy = () => {
-    if (standby !== null) return;
-    const supervisor = idleSupervisor(options);
+  const standBy = (supervisor: IdleSupervisor) => {
     supervisor.child.once('exit', () => {
       if (standby === supervisor) standby = null;
     });
     standby = supervisor;
   };
-  standBy();
+  standBy(idleSupervisor(options));
   return {
     next() {
       const supervisor = standby ?? idleSupervisor(options);
@@ -62,14 +65,23 @@ export function supervisorStarter(options: SupervisorOptions): SupervisorStarter
       clearTimeout(following);
       following = setTimeout(() => {
         try {
-          standBy();
+          if (standby === null) standBy(idleSupervisor(options));
         } catch {
           // No descriptors or no directory, for example: whoever wants one next starts it, and hears why it cannot be.
         }
       }, FOLLOW_AFTER_MS).unref();
       return supervisor;
     },
+    giveBack(supervisor) {
+      if (standby !== null || isClosed) {
+        supervisor.child.kill('SIGKILL');
+        return;
+      }
+      clearTimeout(following);
+      standBy(supervisor);
+    },
     async close() {
+      isClosed = true;
       clearTimeout(following);
       const child = standby?.child;
       standby = null;
@@ -99,16 +111,44 @@ function idleSupervisor({ compileCache, errors: errorsPath }: SupervisorOptions)
   const input = child.stdin as Socket;
   const words = child.stdio[3] as Socket;
   input.unref();
-  words.unref();
+  words.setEncoding('utf8').unref();
   // One that has ended says so on `words`, by saying nothing.
   input.on('error', () => {});
   child.on('error', () => words.destroy());
+  const told = (assigned: Assignment) => `${JSON.stringify(assigned)}\n`;
   return {
     child,
-    words,
-    assign(runPath) {
-      words.ref();
-      input.end(`${runPath}\n`);
+    async setUp(setup) {
+      input.write(told({ setup }));
+      const answer = await nextLine(words);
+      return answer === '' ? null : (JSON.parse(answer) as SetupEnd);
+    },
+    async assign(run, signal) {
+      input.end(told({ run }));
+      try {
+        return await nextLine(words, signal);
+      } finally {
+        words.destroy();
+      }
     },
   };
+}
+
+/** Empty when the stream ends without one, or the signal comes first. Keeps us alive until then, and only until then. */
+function nextLine(stream: Socket, signal?: AbortSignal): Promise<string> {
+  return new Promise((resolve) => {
+    let text = '';
+    const end = () => {
+      signal?.removeEventListener('abort', end);
+      stream.off('data', add).off('close', end).pause().unref();
+      resolve(text.trim());
+    };
+    const add = (chunk: string) => {
+      text += chunk;
+      if (text.endsWith('\n')) end();
+    };
+    if (stream.destroyed || signal?.aborted === true) return resolve('');
+    signal?.addEventListener('abort', end, { once: true });
+    stream.on('data', add).on('close', end).ref().resume();
+  });
 }

@@ -3,15 +3,16 @@
  * found again through its claim file. Its services cannot outlive it: each sandbox dies with its parent, and without sandboxes the next operator
  * finds what is left by its marker.
  *
- * It is told which instance by one line on its input, the path of a run.json: so it can be started before there is one. It says `running`, `taken` or
+ * It is told which instance by a line on its input (standby.ts): so it can be started before there is one. It says `running`, `taken` or
  * `failed: …` on descriptor 3, once, and ends on SIGTERM. Light on purpose, because there is one for each instance: Node's own modules and a few
  * small files.
  */
-import { closeSync, linkSync, readFileSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, linkSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { STOP_GRACE_MS } from '../../../core/limits.ts';
 import { watchMemory } from './memory-watch.ts';
 import { isRunning, processOf, type ProcessIdentity } from './process-table.ts';
+import { runPathFromOperator } from './standby.ts';
 import { ServiceKeeper } from './supervised-service.ts';
 import { readJson, writeJson, type RunFile, type StatusFile } from './supervision-files.ts';
 
@@ -20,22 +21,9 @@ const NICENESS = 5;
 
 const CLAIM_LOOK_EVERY_MS = 1_000;
 
-/** Empty when whoever started us has gone without a word. Nothing else is to be done meanwhile, so it waits in the call. */
-function firstLine(): string {
-  const bytes = Buffer.alloc(4_096);
-  let length = 0;
-  while (length < bytes.length) {
-    const read = readSync(0, bytes, length, bytes.length - length, null);
-    length += read;
-    const text = bytes.toString('utf8', 0, length);
-    if (read === 0) return '';
-    if (text.endsWith('\n')) return text.trimEnd();
-  }
-  return '';
-}
-
-const runPath = firstLine();
-if (runPath === '') process.exit(0);
+const assigned = await runPathFromOperator();
+if (assigned === null) process.exit(0);
+const runPath: string = assigned;
 // What `ps` shows.
 process.title = `supervisor.ts ${runPath}`;
 const run = JSON.parse(readFileSync(runPath, 'utf8')) as RunFile;

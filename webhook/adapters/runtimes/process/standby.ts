@@ -1,0 +1,70 @@
+/**
+ * What a supervisor does until it has an instance to keep: it reads the operator's lines on its input. A setup is run and answered with one line on
+ * descriptor 3, and it stands by again; the path of a run.json ends the waiting. Setups run here and not in the operator because Node, to start a
+ * program, copies the page tables of the whole process: 10 to 30 ms in which a large operator does nothing else.
+ */
+import { read, writeSync } from 'node:fs';
+import { launched } from './launch.ts';
+import { runSetup, type SetupEnd, type SetupWork } from './setup-run.ts';
+
+/** A line of the operator, as JSON. */
+export type Assignment = { readonly setup: SetupWork } | { readonly run: string };
+
+/** The path of the run.json to keep running; null when the operator has gone, or has no use for us. A setup that runs then is ended first. */
+export async function runPathFromOperator(): Promise<string | null> {
+  startNothing();
+  for (let line = nextLine(); ; ) {
+    const assigned = await line;
+    if (assigned === null) return null;
+    if ('run' in assigned) return assigned.run;
+    line = nextLine();
+    const end = await runUnlessUnwanted(assigned.setup, line);
+    if (end.kind === 'aborted') return null;
+    writeSync(3, `${JSON.stringify(end)}\n`);
+  }
+}
+
+/** Node loads what it takes to start a program when it first starts one: 12 ms, on a core that has nothing else to do, that no preview need wait for. */
+function startNothing(): void {
+  const child = launched({ argv: ['true'], cwd: '/', env: {}, uid: null, isSandbox: false });
+  child.once('error', () => undefined);
+  for (const output of [child.stdout, child.stderr]) output.resume();
+}
+
+/** A setup that is not needed any more is ended by SIGTERM; so it is by the end of the operator, which the next line tells. */
+async function runUnlessUnwanted(setup: SetupWork, next: Promise<Assignment | null>): Promise<SetupEnd> {
+  const unwanted = new AbortController();
+  const abort = () => unwanted.abort();
+  process.once('SIGTERM', abort);
+  void next.then((assigned) => assigned ?? abort());
+  try {
+    return await runSetup(setup, unwanted.signal);
+  } finally {
+    process.removeListener('SIGTERM', abort);
+  }
+}
+
+let unread = Buffer.alloc(0);
+
+/** Null at the end of the input. */
+async function nextLine(): Promise<Assignment | null> {
+  for (;;) {
+    const end = unread.indexOf('\n');
+    if (end !== -1) {
+      const line = unread.toString('utf8', 0, end);
+      unread = unread.subarray(end + 1);
+      return JSON.parse(line) as Assignment;
+    }
+    const more = await someBytes();
+    if (more.length === 0) return null;
+    unread = Buffer.concat([unread, more]);
+  }
+}
+
+/** None at the end of the input. */
+function someBytes(): Promise<Buffer> {
+  const bytes = Buffer.alloc(65_536);
+  return new Promise((resolve) => {
+    read(0, bytes, 0, bytes.length, null, (error, length) => resolve(bytes.subarray(0, error === null ? length : 0)));
+  });
+}
