@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openNftSession } from '../../../webhook/hostd/nft-session.ts';
 import { lookScript } from '../../../webhook/hostd/ruleset.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 import { host, hostd, startHostd } from './a-host-runtime.ts';
 
 const session = openNftSession();
@@ -32,6 +33,17 @@ test('each of many at once has its own answer', async () => {
     answers,
     scripts.map((_, index) => index % 3 !== 0),
   );
+});
+
+test('after some hundred transactions another nft takes over, and none of them is lost', async () => {
+  const pids = () => host('pgrep', '--exact', 'nft').split('\n');
+  const [first] = pids();
+  for (let round = 0; round < 400; round += 1) {
+    const applied = await Promise.all([session.apply(add(1)), session.apply(remove(1))]);
+    assert.deepEqual(applied, [true, true]);
+  }
+  await waitUntil('the first one has ended, and one has taken over', () => pids().length === 1 && pids()[0] !== first);
+  assert.equal(has(1), false);
 });
 
 test('killed while it works: the answer still says what the kernel has', async () => {
