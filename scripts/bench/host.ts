@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { bringUpTestHost } from '../../test/host/test-host.ts';
 import { printMeasured, type BenchRow } from './parts/report.ts';
 
-const ROUNDS = 5;
+const ROUNDS = 11;
 
 /** Measures and prints: JSON `{bench, machine, rows}` or a table. Needs root and the test host's packages. */
 export async function run({ json }: { json: boolean }): Promise<void> {

@@ -24,7 +24,7 @@ import { printMeasured, type BenchRow } from './parts/report.ts';
 import { untilShown, watchEndings, type Endings } from './parts/until-shown.ts';
 import { rowsOf, SETTLED_MS, stopwatch, type MeasuredPart, type Times } from './parts/steps.ts';
 
-const ROUNDS = 5;
+const ROUNDS = 11;
 /** What is ours must not grow with them. Each is three processes. */
 const BESIDE = 100;
 const SECRET = '0123456789abcdef'.repeat(4);

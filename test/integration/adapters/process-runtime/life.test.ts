@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { httpHealth } from '../../../../webhook/adapters/health/http-health.ts';
+import { FAILURE_TAIL_LINES, LOG_LINE_MAX_BYTES } from '../../../../webhook/core/limits.ts';
 import type { Clock, InstanceSpec, LogLine, Runtime } from '../../../../webhook/ports.ts';
 import { aProcessRuntime, processesMentioning } from '../../../support/a-process-runtime.ts';
 import { waitUntil } from '../../../support/wait-until.ts';
@@ -108,6 +109,18 @@ for (const useBubblewrap of [true, false]) {
     const all = await linesOf(runtime, spec);
     assert.equal(all.length, 42);
     assert.equal(all.at(-1)?.text, '[berth] ended with status 7');
+  });
+
+  test(`the last lines of a setup come whole, however long they are ${how}`, async (t) => {
+    const { runtime, place } = await aProcessRuntime(t, { useBubblewrap });
+    const line = '"'.repeat(LOG_LINE_MAX_BYTES);
+    const script = `for (let n = 0; n < ${FAILURE_TAIL_LINES}; n += 1) console.log('"'.repeat(${line.length})); process.exitCode = 1`;
+    const setup = { command: ['node', '-e', script], timeoutSeconds: 20 };
+    const spec = await place('setup-fails', { manifest: { setup } });
+    await assert.rejects(runtime.setUp(spec, signal), {
+      code: 'SETUP_FAILED',
+      detail: Array.from({ length: FAILURE_TAIL_LINES }, () => line).join('\n'),
+    });
   });
 
   test(`a setup that hangs is ended with all that it started, by its time and by an abort ${how}`, async (t) => {

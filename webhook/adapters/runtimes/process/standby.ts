@@ -3,7 +3,8 @@
  * descriptor 3, and it stands by again; the path of a run.json ends the waiting. Setups run here and not in the operator because Node, to start a
  * program, copies the page tables of the whole process: 10 to 30 ms in which a large operator does nothing else.
  */
-import { read, writeSync } from 'node:fs';
+import { read } from 'node:fs';
+import { Socket } from 'node:net';
 import { launched } from './launch.ts';
 import { runSetup, type SetupEnd, type SetupWork } from './setup-run.ts';
 
@@ -20,8 +21,22 @@ export async function runPathFromOperator(): Promise<string | null> {
     line = nextLine();
     const end = await runUnlessUnwanted(assigned.setup, line);
     if (end.kind === 'aborted') return null;
-    writeSync(3, `${JSON.stringify(end)}\n`);
+    await tellOperator(JSON.stringify(end));
   }
+}
+
+/** Not a write by hand: the last lines of a setup may be more than the pipe takes at once. */
+const operator = new Socket({ fd: 3, readable: false, writable: true }).on('error', () => undefined);
+
+/** One line. It may have gone in the meantime: then nobody hears it, and the next one finds what there is by itself. */
+function tellOperator(line: string): Promise<void> {
+  return new Promise((resolve) => operator.write(`${line}\n`, () => resolve()));
+}
+
+/** The last line, before an instance is kept: from here on the operator may come and go. */
+export async function tellOperatorLast(line: string): Promise<void> {
+  await tellOperator(line);
+  operator.destroy();
 }
 
 /** Node loads what it takes to start a program when it first starts one: 12 ms, on a core that has nothing else to do, that no preview need wait for. */

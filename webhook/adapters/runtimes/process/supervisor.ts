@@ -7,12 +7,12 @@
  * `failed: …` on descriptor 3, once, and ends on SIGTERM. Light on purpose, because there is one for each instance: Node's own modules and a few
  * small files.
  */
-import { closeSync, linkSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { linkSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { STOP_GRACE_MS } from '../../../core/limits.ts';
 import { watchMemory } from './memory-watch.ts';
 import { isRunning, processOf, type ProcessIdentity } from './process-table.ts';
-import { runPathFromOperator } from './standby.ts';
+import { runPathFromOperator, tellOperatorLast } from './standby.ts';
 import { ServiceKeeper } from './supervised-service.ts';
 import { readJson, writeJson, type RunFile, type StatusFile } from './supervision-files.ts';
 
@@ -27,15 +27,6 @@ const runPath: string = assigned;
 // What `ps` shows.
 process.title = `supervisor.ts ${runPath}`;
 const run = JSON.parse(readFileSync(runPath, 'utf8')) as RunFile;
-
-function tellOperator(word: string): void {
-  try {
-    writeSync(3, `${word}\n`);
-    closeSync(3);
-  } catch {
-    // It has gone in the meantime. The next one finds us by the claim.
-  }
-}
 
 /** Whether we are the one supervisor. A link either makes the file or fails, whoever else tries; a claim of the dead does not count. */
 function hasClaimed(self: ProcessIdentity): boolean {
@@ -68,7 +59,7 @@ function hasClaimed(self: ProcessIdentity): boolean {
 
 const self = processOf(process.pid);
 if (self === null || !hasClaimed(self)) {
-  tellOperator('taken');
+  await tellOperatorLast('taken');
   process.exit(0);
 }
 
@@ -120,8 +111,8 @@ memory.unref();
 try {
   await Promise.all(keepers.map((keeper) => keeper.start()));
   saveStatus();
-  tellOperator('running');
+  await tellOperatorLast('running');
 } catch (error) {
-  tellOperator(`failed: ${error instanceof Error ? error.message : String(error)}`);
+  await tellOperatorLast(`failed: ${error instanceof Error ? error.message : String(error)}`);
   stopOnce();
 }
