@@ -1,6 +1,6 @@
 /**
- * Runs inside the test host: lives of previews one after another, with the time of each part, and after each what tools and app take of it alone. Its last
- * line of output is JSON.
+ * Runs inside the test host, `lives.ts ROUNDS BESIDE`: lives of previews one after another, with the time of each part, and in the middle of each what tools and app
+ * take of it alone; then the same beside some other previews. Its last line of output is JSON.
  */
 import { readFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
@@ -15,6 +15,7 @@ import { openNftSession } from '../../../webhook/hostd/nft-session.ts';
 import { settingsFrom } from '../../../webhook/hostd/settings.ts';
 import { createDatabaseAlone, dropDatabaseAlone } from '../parts/database-alone.ts';
 import { fetchAlone, initAlone, placeAlone } from '../parts/git-alone.ts';
+import type { BenchRow } from '../parts/report.ts';
 import {
   rowsOf,
   rowsOfWhole,
@@ -27,7 +28,7 @@ import {
 import { until, untilShown, watchEndings } from '../parts/until-shown.ts';
 import { caddyAlone, containerAlone, nodeAlone } from './tools-alone.ts';
 
-const rounds = Number(process.argv[2]);
+const [rounds, beside] = [Number(process.argv[2]), Number(process.argv[3])];
 /** What is done at once when the files of a commit are placed. */
 const PLACING = {
   open: 'git place beside CREATE ROLE and DATABASE beside nixos-container create, mkfs.ext4 and mount',
@@ -71,11 +72,17 @@ async function instancesOf(slug: string): Promise<Instance[]> {
 
 /** Nothing is under way: it is live, the last instance has its times, and one that was replaced is stopped. */
 async function atRest(slug: string): Promise<void> {
-  await until(async () => (await preview('list', '--json')).includes('"live"'), `${slug} is live`);
   await until(async () => {
-    const [newest] = await instancesOf(slug);
+    const { previews } = JSON.parse(await preview('list', '--json')) as {
+      previews: { slug: string; status: string }[];
+    };
+    return previews.find((each) => each.slug === slug)?.status === 'live';
+  }, `${slug} is live`);
+  await until(async () => {
+    const own = await instancesOf(slug);
     const running = (await hostd.ask({ verb: 'list-containers' })).filter((each) => each.state === 'running');
-    return newest !== undefined && 'switch-route' in newest.timings && running.length === 1;
+    const ownRunning = running.filter((each) => own.some(({ name }) => name === each.name));
+    return own[0] !== undefined && 'switch-route' in own[0].timings && ownRunning.length === 1;
   }, `${slug} is at rest`);
 }
 
@@ -87,13 +94,18 @@ interface Life {
   readonly alone: Times;
 }
 
-async function aLife(round: number): Promise<Life> {
+async function opened(round: string): Promise<{ pull: FakePullRequest; slug: string; total: number }> {
   await repository.commit(`feature-${round}`, shopAt(`${round}a`), 'One');
   const pull = await repository.openPullRequest({ head: `feature-${round}` });
   const slug = `shop-${pull.number}`;
-  const opened = await shown(slug, `version ${round}a`);
+  const total = await shown(slug, `version ${round}a`);
   await atRest(slug);
-  const open = { ...(await instancesOf(slug))[0]?.timings, total: opened };
+  return { pull, slug, total };
+}
+
+async function aLife(round: string): Promise<Life> {
+  const { pull, slug, total } = await opened(round);
+  const open = { ...(await instancesOf(slug))[0]?.timings, total };
 
   // In the middle of the life: the speed of a machine changes.
   const alone = await toolsAlone(slug, pull);
@@ -152,15 +164,18 @@ const again =
 
 // The first life also builds the closure and fetches the repository: it is not counted.
 await initAlone(mirror, stopwatch().timed);
-await aLife(0);
-const lives: Life[] = [];
-for (let round = 1; round <= rounds; round += 1) lives.push(await aLife(round));
+await aLife('first');
+const alone: Life[] = [];
+for (let round = 1; round <= rounds; round += 1) alone.push(await aLife(`${round}`));
+for (let other = 1; other <= beside; other += 1) {
+  await opened(`other-${other}`);
+  if (other % 10 === 0) console.error(`${other} of ${beside} others are live`);
+}
+const crowded: Life[] = [];
+for (let round = 1; round <= rounds; round += 1) crowded.push(await aLife(`${round}-beside`));
 nft.close();
 await database.end();
 for (const work of atEnd.toReversed()) await work();
-
-const parts = (part: 'open' | 'update' | 'rollback' | 'close'): MeasuredPart[] =>
-  lives.map((life) => ({ times: life[part], alone: life.alone }));
 
 /** What tools and the app do in a step. No Nix runs for a closure that is there. */
 const toolsOf =
@@ -185,20 +200,24 @@ const toolsOf =
         return [];
     }
   };
-console.log(
-  JSON.stringify([
-    ...rowsOf('open', parts('open'), toolsOf('open')),
-    ...rowsOf('update', parts('update'), toolsOf('update')),
-    ...rowsOfWhole('rollback', parts('rollback'), [
+/** `where` tells these rows from others. */
+function rowsOfLives(lives: readonly Life[], where: string): BenchRow[] {
+  const parts = (part: 'open' | 'update' | 'rollback' | 'close'): MeasuredPart[] =>
+    lives.map((life) => ({ times: life[part], alone: life.alone }));
+  return [
+    ...rowsOf(`open${where}`, parts('open'), toolsOf('open')),
+    ...rowsOf(`update${where}`, parts('update'), toolsOf('update')),
+    ...rowsOfWhole(`rollback${where}`, parts('rollback'), [
       'the command’s start: Node.js',
       'the container’s boot, again',
       'the app’s start by the guest’s systemd, again',
       'the app’s boot, again',
     ]),
-    ...rowsOfWhole('close', parts('close'), [
+    ...rowsOfWhole(`close${where}`, parts('close'), [
       'both containers’ end and nixos-container destroy',
       'DROP DATABASE and ROLE',
     ]),
-  ]),
-);
+  ];
+}
+console.log(JSON.stringify([...rowsOfLives(alone, ''), ...rowsOfLives(crowded, ` beside ${beside} others`)]));
 process.exit(0);
