@@ -133,12 +133,15 @@ for (const useBubblewrap of [true, false]) {
     });
     await runtime.close();
     assert.deepEqual(processesMentioning(directory), []);
-    const controller = new AbortController();
-    const reason = new Error('superseded');
-    const setUp = runtime.setUp(spec, controller.signal);
-    controller.abort(reason);
-    await assert.rejects(setUp, (error) => error === reason);
-    assert.deepEqual(processesMentioning(spec.name + '@'), []);
+    for (const isBegun of [false, true]) {
+      const controller = new AbortController();
+      const reason = new Error('superseded');
+      const setUp = runtime.setUp(spec, controller.signal);
+      if (isBegun) await waitUntil('it runs', () => processesMentioning(`${spec.name}@`).length > 0);
+      controller.abort(reason);
+      await assert.rejects(setUp, (error) => error === reason);
+      assert.deepEqual(processesMentioning(`${spec.name}@`), []);
+    }
   });
 
   test(`several services have ports of their own, and one that ignores HOST is reached too ${how}`, async (t) => {

@@ -46,17 +46,14 @@ function startNothing(): void {
   for (const output of [child.stdout, child.stderr]) output.resume();
 }
 
-/** A setup that is not needed any more is ended by SIGTERM; so it is by the end of the operator, which the next line tells. */
+/**
+ * A setup that is not needed any more, or whose operator has gone, is ended: the input ends then. Not by a signal, because we could not go: Node waits for a
+ * read that is under way.
+ */
 async function runUnlessUnwanted(setup: SetupWork, next: Promise<Assignment | null>): Promise<SetupEnd> {
   const unwanted = new AbortController();
-  const abort = () => unwanted.abort();
-  process.once('SIGTERM', abort);
-  void next.then((assigned) => assigned ?? abort());
-  try {
-    return await runSetup(setup, unwanted.signal);
-  } finally {
-    process.removeListener('SIGTERM', abort);
-  }
+  void next.then((assigned) => assigned ?? unwanted.abort());
+  return runSetup(setup, unwanted.signal);
 }
 
 let unread = Buffer.alloc(0);

@@ -76,10 +76,7 @@ export async function setUpSupervised(
 ): Promise<void> {
   signal.throwIfAborted();
   const supervisor = supervisors.next();
-  const abort = () => supervisor.child.kill('SIGTERM');
-  signal.addEventListener('abort', abort, { once: true });
-  const end = await supervisor.setUp(work);
-  signal.removeEventListener('abort', abort);
+  const end = await supervisor.setUp(work, signal);
   // One that was told to end may not have got to it yet.
   signal.throwIfAborted();
   if (end === null) {

@@ -15,8 +15,8 @@ const ERRORS_SHOWN = 2_000;
 /** A supervisor that waits for what it is to do on its input (standby.ts), and answers on descriptor 3. It ends by itself when we have gone. */
 export interface IdleSupervisor {
   readonly child: ChildProcess;
-  /** Has it run a setup. Null when it ended without an answer. */
-  setUp(work: SetupWork): Promise<SetupEnd | null>;
+  /** Has it run a setup. Null when it ended without an answer: it does when the signal comes, with all that the setup started. */
+  setUp(work: SetupWork, signal: AbortSignal): Promise<SetupEnd | null>;
   /** Tells it which run.json to keep running, for good: it lives on without us. Its one word, empty when it ended without or nobody waits any more. */
   assign(runPath: string, signal: AbortSignal): Promise<string>;
 }
@@ -118,9 +118,12 @@ function idleSupervisor({ compileCache, errors: errorsPath }: SupervisorOptions)
   const told = (assigned: Assignment) => `${JSON.stringify(assigned)}\n`;
   return {
     child,
-    async setUp(setup) {
+    async setUp(setup, signal) {
       input.write(told({ setup }));
+      const dismiss = () => input.destroy();
+      signal.addEventListener('abort', dismiss, { once: true });
       const answer = await nextLine(words);
+      signal.removeEventListener('abort', dismiss);
       return answer === '' ? null : (JSON.parse(answer) as SetupEnd);
     },
     async assign(run, signal) {
