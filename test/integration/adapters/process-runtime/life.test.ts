@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -121,6 +121,13 @@ for (const useBubblewrap of [true, false]) {
       code: 'SETUP_FAILED',
       detail: Array.from({ length: FAILURE_TAIL_LINES }, () => line).join('\n'),
     });
+  });
+
+  test(`a setup that cannot be begun has failed, and says why ${how}`, async (t) => {
+    const { runtime, place, directory } = await aProcessRuntime(t, { useBubblewrap });
+    const spec = await place('setup-fails');
+    rmSync(join(directory, spec.name, 'logs'), { recursive: true });
+    await assert.rejects(runtime.setUp(spec, signal), { code: 'RUNTIME_FAILED', detail: /ENOENT.*setup\.log/s });
   });
 
   test(`a setup that hangs is ended with all that it started, by its time and by an abort ${how}`, async (t) => {

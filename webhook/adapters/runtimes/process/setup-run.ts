@@ -20,10 +20,10 @@ export interface SetupWork {
 export type SetupEnd =
   | { readonly kind: 'done' }
   /** `how` completes "the setup command …". */
-  | { readonly kind: 'failed' | 'timed-out' | 'aborted'; readonly how: string; readonly lastLines: string };
+  | { readonly kind: 'failed' | 'timed-out'; readonly how: string; readonly lastLines: string };
 
-/** Resolves when the command has ended, however it did; nothing of it runs any more. */
-export async function runSetup(work: SetupWork, signal: AbortSignal): Promise<SetupEnd> {
+/** Resolves when the command has ended, however it did; nothing of it runs any more. Null: the signal ended it. */
+export async function runSetup(work: SetupWork, signal: AbortSignal): Promise<SetupEnd | null> {
   const tail: string[] = [];
   const log = new LogFile(work.logs, SETUP_SOURCE, {
     anew: true,
@@ -42,7 +42,7 @@ export async function runSetup(work: SetupWork, signal: AbortSignal): Promise<Se
   const lastLines = tail.join('\n');
   log.note(how);
   log.close();
-  if (signal.aborted) return { kind: 'aborted', how, lastLines };
+  if (signal.aborted) return null;
   return { kind: end.kind === 'ended-by-us' ? 'timed-out' : 'failed', how, lastLines };
 }
 

@@ -77,7 +77,7 @@ export async function setUpSupervised(
   signal.throwIfAborted();
   const supervisor = supervisors.next();
   const end = await supervisor.setUp(work, signal);
-  // One that was told to end may not have got to it yet.
+  // Not given back: whatever it answered, its input is closed.
   signal.throwIfAborted();
   if (end === null) {
     throw new OperatorError('RUNTIME_FAILED', 'The process that ran the setup has ended.', {
