@@ -35,6 +35,7 @@ type Position = keyof typeof POSITIONS;
 interface Filled {
   readonly count: number;
   readonly host: TestHost;
+  readonly changes: BenchRow;
 }
 
 /** Requests a second among the fewest and among `count`, one right after the other. */
@@ -50,15 +51,14 @@ export async function run({ json }: { json: boolean }): Promise<void> {
   await printMeasured(json, async () => {
     await using hosts = new AsyncDisposableStack();
     const filled: Filled[] = [];
-    const changes: BenchRow[] = [];
     for (const count of COUNTS) {
       const host = hosts.use(await bringUpTestHost());
       const measured = await host.run(['node', script, String(count), String(ROUNDS)], { cwd: '/tmp' });
-      changes.push(JSON.parse(measured.stdout.split('\n').at(-1) ?? '') as BenchRow);
-      filled.push({ count, host });
+      const changes = JSON.parse(measured.stdout.split('\n').at(-1) ?? '') as BenchRow;
+      filled.push({ count, host, changes });
     }
     const pairs = await ratesBesideTheFewest(filled);
-    const rows = changes.map((row, at) => ({ ...row, ...ratesAmong(COUNTS[at], pairs) }));
+    const rows = filled.map(({ count, changes }) => ({ ...changes, ...ratesAmong(count, pairs) }));
     return { bench: 'routes', rounds: ROUNDS, rows };
   });
 }
@@ -88,7 +88,7 @@ async function rateOf({ host, count }: Filled, position: Position): Promise<numb
   return (JSON.parse(stdout) as { '2xx': number })['2xx'] / SECONDS;
 }
 
-function ratesAmong(count: number | undefined, pairs: readonly Pair[]): Record<string, number | string> {
+function ratesAmong(count: number, pairs: readonly Pair[]): Record<string, number | string> {
   const byPosition = Map.groupBy(
     pairs.filter((pair) => pair.count === count),
     (pair) => pair.position,

@@ -167,10 +167,7 @@ await initAlone(mirror, stopwatch().timed);
 await aLife('first');
 const alone: Life[] = [];
 for (let round = 1; round <= rounds; round += 1) alone.push(await aLife(`${round}`));
-for (let other = 1; other <= beside; other += 1) {
-  await opened(`other-${other}`);
-  if (other % 10 === 0) console.error(`${other} of ${beside} others are live`);
-}
+for (let other = 1; other <= beside; other += 1) await opened(`other-${other}`);
 const crowded: Life[] = [];
 for (let round = 1; round <= rounds; round += 1) crowded.push(await aLife(`${round}-beside`));
 nft.close();
@@ -200,6 +197,7 @@ const toolsOf =
         return [];
     }
   };
+
 /** `where` tells these rows from others. */
 function rowsOfLives(lives: readonly Life[], where: string): BenchRow[] {
   const parts = (part: 'open' | 'update' | 'rollback' | 'close'): MeasuredPart[] =>
