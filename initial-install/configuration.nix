@@ -18,7 +18,7 @@
     "flakes"
   ];
   programs.git.enable = true;
-  programs.ssh.knownHosts = import ../server-config/lib/known-hosts.nix;
+  programs.ssh.knownHosts = import ../server-config/known-hosts.nix;
   documentation.enable = lib.mkDefault false;
   system.stateVersion = "26.05";
 

@@ -6,7 +6,7 @@
 }:
 let
   inherit (lib) mkOption types;
-  fileOnHost = import ../../lib/file-on-host.nix { inherit lib; };
+  fileOnHost = import ../../file-on-host.nix { inherit lib; };
   cfg = config.berth.agents;
 in
 {

@@ -48,7 +48,7 @@ in
         pkgs.coreutils
         config.systemd.package
       ];
-      serviceConfig = import ../../lib/sandbox.nix // {
+      serviceConfig = import ../../unit-sandbox.nix // {
         Type = "oneshot";
         ExecStart = "${pkgs.bashNonInteractive}/bin/bash ${./reboot-if-needed.sh} ${cfg.reboot.from} ${cfg.reboot.to} /run/booted-system /run/current-system";
       };

@@ -29,7 +29,7 @@ in
       environment = lib.filterAttrs (name: value: value != null && lib.hasPrefix "RESTIC_" name) job.environment // {
         RESTIC_CACHE_DIR = "/var/cache/berth-restore-drill/restic";
       };
-      serviceConfig = import ../../lib/sandbox.nix // {
+      serviceConfig = import ../../unit-sandbox.nix // {
         Type = "oneshot";
         ExecStart = lib.escapeShellArgs (
           [

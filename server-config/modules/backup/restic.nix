@@ -65,7 +65,7 @@ in
       berth-backup-succeeded = {
         description = "Write down when the last backup succeeded";
         path = [ pkgs.coreutils ];
-        serviceConfig = import ../../lib/sandbox.nix // {
+        serviceConfig = import ../../unit-sandbox.nix // {
           Type = "oneshot";
           ReadWritePaths = [ metrics ];
           ExecStart = "${pkgs.bashNonInteractive}/bin/bash ${./write-success.sh} ${cfg.successMetric}";

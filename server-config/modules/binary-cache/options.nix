@@ -1,7 +1,7 @@
 { lib, ... }:
 let
   inherit (lib) mkOption types;
-  fileOnHost = import ../../lib/file-on-host.nix { inherit lib; };
+  fileOnHost = import ../../file-on-host.nix { inherit lib; };
 in
 {
   options.berth.binaryCache = {

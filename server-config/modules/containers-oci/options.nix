@@ -1,7 +1,7 @@
 { lib, ... }:
 let
   inherit (lib) mkOption types;
-  fileOnHost = import ../../lib/file-on-host.nix { inherit lib; };
+  fileOnHost = import ../../file-on-host.nix { inherit lib; };
   # One line of a unit file: no line break, and no % that systemd would read as a specifier.
   line = types.strMatching "[^\n\r%]+";
 in

@@ -87,7 +87,7 @@ in
       wantedBy = [ "multi-user.target" ];
       requires = [ "postgresql-setup.service" ];
       after = [ "postgresql-setup.service" ];
-      serviceConfig = import ../../lib/sandbox.nix // {
+      serviceConfig = import ../../unit-sandbox.nix // {
         Type = "oneshot";
         RemainAfterExit = true;
         User = "postgres";

@@ -38,7 +38,7 @@ in
       after = [ "nftables.service" ];
       reloadIfChanged = true;
       unitConfig.DefaultDependencies = false;
-      serviceConfig = import ../../lib/sandbox.nix // {
+      serviceConfig = import ../../unit-sandbox.nix // {
         Type = "oneshot";
         RemainAfterExit = true;
         # No ExecStop: stopping this unit must not open anything.

@@ -15,7 +15,7 @@ in
     environment.systemPackages = [ package ];
 
     # `hostctl pull` asks nobody.
-    programs.ssh.knownHosts = import ../../lib/known-hosts.nix;
+    programs.ssh.knownHosts = import ../../known-hosts.nix;
 
     # hostctl collects garbage, and keeps a number of generations, which nix.gc can't.
     nix.gc.automatic = lib.mkOverride 900 false;
@@ -30,7 +30,7 @@ in
         config.systemd.package
       ];
       environment.NIX_REMOTE = "daemon";
-      serviceConfig = import ../../lib/sandbox.nix // {
+      serviceConfig = import ../../unit-sandbox.nix // {
         Type = "oneshot";
         ExecStart = "${package}/bin/hostctl maintain";
         LogsDirectory = "berth";

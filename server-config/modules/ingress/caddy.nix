@@ -4,7 +4,7 @@ let
   inherit (config.berth) domain webhookHost dashboardHost;
   cfg = config.berth.ingress;
   operator = config.berth.previewOperator;
-  upstream = import ../../lib/host-port.nix operator.listen operator.port;
+  upstream = import ../../host-port.nix operator.listen operator.port;
   logs = config.services.caddy.logDir;
   files = cfg.certificateFiles;
 
@@ -118,7 +118,7 @@ in
       mode = "2750";
     };
 
-    systemd.services.caddy.serviceConfig = removeAttrs (import ../../lib/sandbox.nix) [ "RestrictAddressFamilies" ] // {
+    systemd.services.caddy.serviceConfig = removeAttrs (import ../../unit-sandbox.nix) [ "RestrictAddressFamilies" ] // {
       RuntimeDirectory = "caddy";
       RuntimeDirectoryMode = "0750";
       # Ports 80 and 443, and nothing else that root may.

@@ -1,7 +1,7 @@
 { config, lib, ... }:
 let
   cfg = config.berth.mesh;
-  ipv4 = import ../../lib/ipv4.nix { inherit lib; };
+  ipv4 = import ../../ipv4.nix { inherit lib; };
   peers = lib.attrValues cfg.peers;
   own = "this host";
 

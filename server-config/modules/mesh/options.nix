@@ -1,7 +1,7 @@
 { lib, ... }:
 let
   inherit (lib) mkOption types;
-  fileOnHost = import ../../lib/file-on-host.nix { inherit lib; };
+  fileOnHost = import ../../file-on-host.nix { inherit lib; };
   octet = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
   ipv4 = "(${octet}\\.){3}${octet}";
   address = types.strMatching ipv4;

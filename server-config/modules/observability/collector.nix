@@ -13,7 +13,7 @@ let
   toLoki = features.loki;
   hasKey = cfg.otlp.authorizationFile != null;
 
-  hostPort = import ../../lib/host-port.nix;
+  hostPort = import ../../host-port.nix;
   scrape = name: target: {
     job_name = name;
     scrape_interval = "30s";

@@ -7,7 +7,7 @@ let
     job_name = name;
     static_configs = [ { targets = [ target ]; } ];
   };
-  hostPort = import ../../lib/host-port.nix;
+  hostPort = import ../../host-port.nix;
   alert = name: expr: for: summary: {
     alert = name;
     inherit expr for;

@@ -1,6 +1,6 @@
 { config, lib, ... }:
 let
-  ipv4 = import ../../lib/ipv4.nix { inherit lib; };
+  ipv4 = import ../../ipv4.nix { inherit lib; };
   range = config.berth.containerRange;
   private = [
     "10.0.0.0/8"

@@ -1,7 +1,7 @@
 { config, lib, ... }:
 let
   inherit (lib) mkOption types;
-  ipv4 = import ../../lib/ipv4.nix { inherit lib; };
+  ipv4 = import ../../ipv4.nix { inherit lib; };
   size = types.strMatching "[1-9][0-9]*[MGT]";
 in
 {

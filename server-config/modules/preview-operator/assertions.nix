@@ -2,7 +2,7 @@
 let
   cfg = config.berth.previewOperator;
   inherit (cfg) credentials settings githubApp;
-  ipv4 = import ../../lib/ipv4.nix { inherit lib; };
+  ipv4 = import ../../ipv4.nix { inherit lib; };
 
   secretKeys = [
     [ "github" "webhook_secret" ]

@@ -30,7 +30,7 @@ in
       ];
       before = [ "berth-operator.service" ];
       # Running containers are units of their own: neither a stop nor an update of hostd touches them.
-      serviceConfig = import ../../lib/sandbox.nix // {
+      serviceConfig = import ../../unit-sandbox.nix // {
         ExecStart = "${lib.getExe' cfg.package "berth-hostd"} ${lib.escapeShellArgs arguments}";
         RuntimeDirectory = "berth-hostd";
         RuntimeDirectoryMode = "0750";

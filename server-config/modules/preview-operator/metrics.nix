@@ -3,7 +3,7 @@
 { config, lib, ... }:
 let
   cfg = config.berth.previewOperator;
-  hostPort = import ../../lib/host-port.nix;
+  hostPort = import ../../host-port.nix;
 in
 {
   config = lib.mkIf (config.berth.features.previewOperator && config.berth.features.observability) {
@@ -14,7 +14,7 @@ in
     };
     systemd.services.berth-metrics = {
       description = "Berth: the operator's metrics on loopback";
-      serviceConfig = import ../../lib/sandbox.nix // {
+      serviceConfig = import ../../unit-sandbox.nix // {
         ExecStart = "${config.systemd.package}/lib/systemd/systemd-socket-proxyd --exit-idle-time=5min /run/berth/metrics.sock";
         User = cfg.user;
         Group = cfg.user;

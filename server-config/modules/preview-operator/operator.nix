@@ -43,7 +43,7 @@ in
         # Over the unix socket, as the system user that we are: there is no password to keep.
         DATABASE_URL = "postgresql:///${config.berth.database.operatorRole}?host=/run/postgresql&user=${config.berth.database.operatorRole}";
       };
-      serviceConfig = import ../../lib/sandbox.nix // {
+      serviceConfig = import ../../unit-sandbox.nix // {
         ExecStart = "${lib.getExe cfg.package} --only reconciler";
         User = cfg.user;
         Group = cfg.user;

@@ -31,7 +31,7 @@ in
       // lib.optionalAttrs ownDatabase {
         DATABASE_URL = "postgresql:///${config.berth.database.operatorRole}?host=/run/postgresql&user=${role}";
       };
-      serviceConfig = import ../../lib/sandbox.nix // {
+      serviceConfig = import ../../unit-sandbox.nix // {
         ExecStart = "${lib.getExe cfg.package} --only web";
         User = cfg.webUser;
         Group = cfg.webUser;

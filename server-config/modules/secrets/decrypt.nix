@@ -41,7 +41,7 @@ in
           tool.${cfg.backend}
           pkgs.coreutils
         ];
-        serviceConfig = import ../../lib/sandbox.nix // {
+        serviceConfig = import ../../unit-sandbox.nix // {
           Type = "oneshot";
           RemainAfterExit = true;
           # A refused call is an error to handle, not a killed process.
