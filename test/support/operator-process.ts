@@ -4,9 +4,9 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { closeSync, openSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { freePort } from './free-port.ts';
 
 export interface OperatorProcess {
   /** Of the one that runs now, or ran last. */
@@ -78,11 +78,11 @@ const STOP_TIMEOUT_MS = 30_000;
 /** Starts it and waits until it is ready. Throws with the last lines of its log when it is not. */
 export async function startOperatorProcess(settings: OperatorSettings): Promise<OperatorProcess> {
   const { directory } = settings;
-  const [serverPort, freePort] = await freePorts(2);
-  const ports = { server: serverPort, gateway: settings.gatewayPort === 0 ? freePort : settings.gatewayPort };
+  const gateway = settings.gatewayPort === 0 ? await freePort() : settings.gatewayPort;
+  const ports = { server: await freePort(), gateway };
   const configFile = join(directory, 'berth.toml');
   const logFile = join(directory, 'operator.log');
-  const webhookUrl = `http://127.0.0.1:${serverPort}`;
+  const webhookUrl = `http://127.0.0.1:${ports.server}`;
 
   const secondLogFile = join(directory, 'second.log');
   const spawnInto = (file: string) => spawnService(settings, configFile, file);
@@ -240,24 +240,6 @@ async function firstReady(children: readonly ChildProcess[], isUp: () => Promise
     await delay(20);
   }
   throw new Error(`it was not ready within ${START_TIMEOUT_MS / 1_000} s`);
-}
-
-async function freePorts(count: number): Promise<[number, number]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(
-    servers.map(async (server) => {
-      server.close();
-      await once(server, 'close');
-    }),
-  );
-  return [ports[0] ?? 0, ports[1] ?? 0];
 }
 
 function tomlText(sections: Readonly<Record<string, TomlSection>>): string {

@@ -2,21 +2,12 @@ import { strict as assert } from 'node:assert';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { PinnedSsh } from '../../../initial-install/pinned-ssh.ts';
 import { aRealSshd } from '../../support/a-rescue-system.ts';
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address ? address.port : 0;
-}
+import { freePort } from '../../support/free-port.ts';
 
 /** The options that nixos-anywhere puts first on each of its command lines (src/nixos-anywhere.sh, 1.13.0). */
 const nixosAnywhere = [

@@ -5,6 +5,7 @@ import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { httpHealth } from '../../../../webhook/adapters/health/http-health.ts';
 import type { Clock, HealthRequest } from '../../../../webhook/ports.ts';
+import { freePort } from '../../../support/free-port.ts';
 import { waitUntil } from '../../../support/wait-until.ts';
 
 const clock: Clock = { now: () => new Date(), sleep: (ms, signal) => delay(ms, undefined, { signal }) };
@@ -16,14 +17,6 @@ async function listening(t: TestContext, server: net.Server, host = '127.0.0.1',
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, host, resolve));
   t.after(() => server.close());
   return (server.address() as AddressInfo).port;
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 function request(port: number, more: Partial<HealthRequest> = {}): HealthRequest {
