@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test, type TestContext } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { LogFile } from '../../../../webhook/adapters/runtimes/process/log-files.ts';
 import { cleanLine, LineSplitter } from '../../../../webhook/adapters/runtimes/process/log-lines.ts';
 import { readLogs } from '../../../../webhook/adapters/runtimes/process/log-reader.ts';
@@ -15,6 +17,7 @@ import {
 } from '../../../../webhook/core/limits.ts';
 import type { LogLine } from '../../../../webhook/ports.ts';
 import { aProcessRuntime } from '../../../support/a-process-runtime.ts';
+import type { LogWriting } from '../../../support/log-writing-thread.ts';
 import { waitUntil } from '../../../support/wait-until.ts';
 
 const signal = new AbortController().signal;
@@ -99,6 +102,36 @@ test('following shows each line once, across a turn of the files and a source th
   await following;
   log.close();
   later.close();
+});
+
+test('a look that meets the turning over of the files sees all that was there when it began, and nothing twice', async (t) => {
+  const directory = aDirectory(t);
+  const padding = 4_000;
+  const workerData: LogWriting = { directory, source: 'web', padding };
+  const writer = new Worker(new URL('../../../support/log-writing-thread.ts', import.meta.url), { workerData });
+  t.after(() => writer.terminate());
+  let written = 0;
+  const write = async (lines: number) => {
+    const done = once(writer, 'message') as Promise<[number]>;
+    writer.postMessage(lines);
+    [written] = await done;
+  };
+  // Less than fills one file: a look meets one turn at most.
+  const aFile = Math.floor(LOG_FILE_MAX_BYTES / 2 / (padding + 50));
+  await write(100);
+  for (let look = 0; look < 40; look += 1) {
+    const before = written;
+    const turning = write(aFile);
+    const lines = await collected(readLogs(directory, { follow: false, tailLines: 100_000, signal }));
+    const numbers = lines.map((line) => Number(line.split(' ')[2]));
+    assert.deepEqual(
+      numbers,
+      numbers.map((_, at) => (numbers[0] ?? 0) + at),
+    );
+    const last = numbers.at(-1) ?? -1;
+    assert.ok(last >= before - 1, `look ${look}: the last line is ${last}, and ${before - 1} was written before`);
+    await turning;
+  }
 });
 
 test('following ends when the instance is removed', async (t) => {

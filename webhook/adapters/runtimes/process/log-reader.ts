@@ -1,6 +1,6 @@
 /** Reads the logs of an instance: all sources merged by time, and on as they grow. */
 import { watch, type FSWatcher } from 'node:fs';
-import { open, readdir, readFile, type FileHandle } from 'node:fs/promises';
+import { open, readdir, type FileHandle } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LogLine } from '../../../ports.ts';
 import { logPath, oldLogPath } from './log-files.ts';
@@ -11,7 +11,8 @@ const GATHER_MS = 50;
 /** Looked at without being told, too: a watched directory that is removed while somebody has it open is told of late or never. */
 const LOOK_ANYWAY_MS = 1_000;
 
-const CURRENT = /^([a-z][a-z0-9-]*)\.log$/;
+/** The old one counts too: while a log turns over, it is the only one for a moment. */
+const LOG = /^([a-z][a-z0-9-]*?)(?:\.old)?\.log$/;
 
 /** See Runtime.logs. `directory` is the instance's own directory of logs. */
 export async function* readLogs(
@@ -24,7 +25,9 @@ export async function* readLogs(
   try {
     const before: LogLine[] = [];
     for (const source of await sourcesIn(directory)) {
-      before.push(...linesFrom(source, await textOf(oldLogPath(directory, source))));
+      const tail = new FileTail(directory, source);
+      tails.set(source, tail);
+      before.push(...(await tail.before()));
     }
     before.push(...(await newLines(directory, tails)));
     yield* sorted(before).slice(Math.max(0, before.length - tailLines));
@@ -110,11 +113,27 @@ class FileTail {
     this.#source = source;
   }
 
+  /** What stands in the old file. To be asked for first: the log is held from here on, and does not get lost when it turns over. */
+  async before(): Promise<LogLine[]> {
+    await this.#open();
+    const old = await open(oldLogPath(this.#directory, this.#source)).catch(() => null);
+    if (old === null) return [];
+    try {
+      // It turned over since: what is the old file now is what `more` reads.
+      if ((await old.stat()).ino === (await this.#file?.stat())?.ino) return [];
+      return linesFrom(this.#source, await old.readFile('utf8'));
+    } finally {
+      await old.close();
+    }
+  }
+
   async more(): Promise<LogLine[]> {
-    const text = await this.#read();
+    let text = await this.#read();
     if (await this.#hasTurnedOver()) {
+      // Its last lines may have come between our look and its turning over.
+      text += await this.#read();
       await this.close();
-      return linesFrom(this.#source, this.#whole(text + (await this.#read())));
+      text += await this.#read();
     }
     return linesFrom(this.#source, this.#whole(text));
   }
@@ -126,13 +145,17 @@ class FileTail {
   }
 
   async #read(): Promise<string> {
-    this.#file ??= await open(logPath(this.#directory, this.#source)).catch(() => null);
+    await this.#open();
     if (this.#file === null) return '';
     const size = (await this.#file.stat()).size;
     const buffer = Buffer.alloc(Math.max(0, size - this.#offset));
     const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, this.#offset);
     this.#offset += bytesRead;
     return buffer.subarray(0, bytesRead).toString('utf8');
+  }
+
+  async #open(): Promise<void> {
+    this.#file ??= await open(logPath(this.#directory, this.#source)).catch(() => null);
   }
 
   async #hasTurnedOver(): Promise<boolean> {
@@ -171,11 +194,7 @@ function sorted(lines: readonly LogLine[]): LogLine[] {
 
 async function sourcesIn(directory: string): Promise<string[]> {
   const names = await readdir(directory).catch(() => []);
-  return names.flatMap((name) => CURRENT.exec(name)?.[1] ?? []);
-}
-
-function textOf(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch(() => '');
+  return [...new Set(names.flatMap((name) => LOG.exec(name)?.[1] ?? []))];
 }
 
 async function isDirectory(path: string): Promise<boolean> {
