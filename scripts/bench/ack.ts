@@ -1,6 +1,6 @@
 /**
- * Acknowledging webhooks: the durable 202 beside a bare Fastify that verifies and parses and keeps nothing, and beside @octokit/webhooks, in one run,
- * interleaved. Both sides of the load are on this machine.
+ * Acknowledging webhooks: the durable 202 beside a bare Fastify that verifies and parses and keeps nothing, and beside @octokit/webhooks, all up at once and
+ * taking turns of a second. Both sides of the load are on this machine.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,12 +10,15 @@ import { startTestServer } from '../../test/support/test-server.ts';
 import { measureAfterSilence, measureLoad, signedDeliveries, type LoadResult } from './ack/load.ts';
 import { median, printMeasured, type BenchRow } from './parts/report.ts';
 
-const ROUNDS = 3;
+const ROUNDS = 15;
 const CONNECTIONS = [1, 16, 64];
-const SUBJECTS = ['durable', 'uncommitted', 'octokit-webhooks', 'durable without its commit'];
+/** In this order within a round: what ours is compared with stands beside it, for the machine's speed changes within half a minute. */
+const SUBJECTS = ['uncommitted', 'durable', 'octokit-webhooks', 'durable without its commit'] as const;
 /** Until the functions that all requests pass through are compiled: at 64 connections V8's threads work on those of the longest path for four seconds. */
 const WARM_UP_MS = 5_000;
-const FOR_MS = 2_000;
+/** Of each part of a round, until connections are made and caches filled again. */
+const BEGIN_MS = 200;
+const FOR_MS = 1_000;
 const SILENCES = 7;
 const SILENCE_MS = 2_000;
 
@@ -36,37 +39,52 @@ export async function run({ json }: { json: boolean }): Promise<void> {
 
 async function measure(databaseUrl: string): Promise<BenchRow[]> {
   const requests = signedDeliveries();
-  const measured = new Map<string, LoadResult[]>();
-  for (let round = 0; round < ROUNDS; round += 1) {
-    for (const connections of CONNECTIONS) {
-      for (const subject of SUBJECTS) {
-        const { port, child } = await startSubject(subject, databaseUrl);
-        try {
-          const options = { connections, warmUpMs: WARM_UP_MS, forMs: FOR_MS };
-          const result = await measureLoad(port, requests, options);
-          const key = JSON.stringify([subject, connections]);
-          measured.set(key, [...(measured.get(key) ?? []), result]);
-        } finally {
-          await endSubject(child);
-        }
-      }
-    }
-  }
-  const silent: BenchRow[] = [];
-  for (const subject of SUBJECTS) silent.push(await rowAfterSilence(subject, databaseUrl, requests));
-  const busy = Array.from(measured, ([key, results]) => {
-    const [subject, connections] = JSON.parse(key) as [string, number];
-    const middle = (figure: keyof LoadResult) => median(results.map((result) => result[figure]));
-    return {
-      subject,
-      connections,
-      requestsPerSecond: middle('requestsPerSecond'),
-      p50Ms: middle('p50Ms'),
-      p99Ms: middle('p99Ms'),
-    };
-  });
-  return [...busy, ...silent];
+  const rows: BenchRow[] = [];
+  for (const connections of CONNECTIONS) rows.push(...(await rowsOfLoad(connections, databaseUrl, requests)));
+  for (const subject of SUBJECTS) rows.push(await rowAfterSilence(subject, databaseUrl, requests));
+  return rows;
 }
+
+/** All subjects are up and warm at once, and take turns. Beside each figure stands what it is of the uncommitted one's, in the middle round. */
+async function rowsOfLoad(connections: number, databaseUrl: string, requests: Requests): Promise<BenchRow[]> {
+  await using started = new AsyncDisposableStack();
+  const ports: number[] = [];
+  for (const subject of SUBJECTS) {
+    const { port, child } = await startSubject(subject, databaseUrl);
+    started.defer(() => endSubject(child));
+    await measureLoad(port, requests, { connections, warmUpMs: 0, forMs: WARM_UP_MS });
+    ports.push(port);
+  }
+  const rounds: LoadResult[][] = [];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const results: LoadResult[] = [];
+    for (const port of ports)
+      results.push(await measureLoad(port, requests, { connections, warmUpMs: BEGIN_MS, forMs: FOR_MS }));
+    rounds.push(results);
+  }
+  return SUBJECTS.map((subject, at) => ({ subject, connections, ...figuresOf(rounds, at) }));
+}
+
+/** Of the subject at this place of each round. */
+function figuresOf(rounds: readonly (readonly LoadResult[])[], at: number): Readonly<Record<string, number>> {
+  const middle = (figure: (own: LoadResult, uncommitted: LoadResult) => number) =>
+    median(
+      rounds.flatMap((results) => {
+        const [own, uncommitted] = [results[at], results[0]];
+        return own === undefined || uncommitted === undefined ? [] : [figure(own, uncommitted)];
+      }),
+    );
+  return {
+    requestsPerSecond: middle((own) => own.requestsPerSecond),
+    p50Ms: rounded(middle((own) => own.p50Ms)),
+    p99Ms: rounded(middle((own) => own.p99Ms)),
+    rateInPartsOfUncommitted: rounded(middle((own, other) => own.requestsPerSecond / other.requestsPerSecond)),
+    p50MsAboveUncommitted: rounded(middle((own, other) => own.p50Ms - other.p50Ms)),
+    p99InPartsOfUncommitted: rounded(middle((own, other) => own.p99Ms / other.p99Ms)),
+  };
+}
+
+const rounded = (figure: number): number => Number(figure.toFixed(3));
 
 /** Warm, then nothing for a while: what the next delivery takes, several times over. `p99Ms` is the longest of them. */
 async function rowAfterSilence(subject: string, databaseUrl: string, requests: Requests): Promise<BenchRow> {
@@ -78,8 +96,8 @@ async function rowAfterSilence(subject: string, databaseUrl: string, requests: R
       subject: `${subject}, after ${SILENCE_MS / 1_000} s of silence`,
       connections: 1,
       requestsPerSecond: null,
-      p50Ms: Number(median(times).toFixed(3)),
-      p99Ms: Number(Math.max(...times).toFixed(3)),
+      p50Ms: rounded(median(times)),
+      p99Ms: rounded(Math.max(...times)),
     };
   } finally {
     await endSubject(child);
