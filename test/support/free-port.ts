@@ -5,9 +5,10 @@ import { createServer, type Server } from 'node:net';
 
 /**
  * Below 32768, where Linux takes the ports of outgoing connections from (ip_local_port_range): such a connection holds
- * its port for as long as it likes, also while a program that a test stopped is to start again on the one it had.
+ * its port for as long as it likes, also while a program that a test stopped is to start again on the one it had. And
+ * above those of the slots that tests come to.
  */
-const LOWEST = 10_000;
+const LOWEST = 25_000;
 const HIGHEST = 32_766;
 
 /**

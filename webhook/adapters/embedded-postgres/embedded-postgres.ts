@@ -4,14 +4,16 @@
  * the previews' connections live on.
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { chown, mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { OperatorError } from '../../core/errors.ts';
+import { PROCESS_FIRST_PORT } from '../../core/limits.ts';
 import type { Log } from '../../ports.ts';
 import { findBinaries, findRunAs, type Binaries, type RunAs } from './binaries.ts';
 import {
@@ -42,6 +44,9 @@ const ADOPT_POLL_MS = 100;
 const TAIL_LINES = 20;
 /** Somebody may take the port between our choosing it and the server's binding it. */
 const PORT_TRIES = 5;
+/** Below the ports of the apps, and so of outgoing connections: one of those would hold ours, should it take it while the server is down. */
+const PORT_MIN = 5_500;
+const PORT_MAX = PROCESS_FIRST_PORT - 1;
 
 export interface EmbeddedPostgres {
   /** Of the operator's own database, as superuser. */
@@ -230,13 +235,20 @@ async function startOnAPort(server: Server): Promise<number> {
   }
 }
 
+/** One that nobody listens on. The apps know it for as long as their previews live, and must find the server there after each restart. */
 async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
+  for (;;) {
+    const port = randomInt(PORT_MIN, PORT_MAX + 1);
+    const probe = createServer().listen(port, '127.0.0.1');
+    const isFree = await once(probe, 'listening').then(
+      () => true,
+      () => false,
+    );
+    if (!isFree) continue;
+    probe.close();
+    await once(probe, 'close');
+    return port;
+  }
 }
 
 async function start(server: Server, port: number): Promise<{ ok: true } | { ok: false; output: string }> {

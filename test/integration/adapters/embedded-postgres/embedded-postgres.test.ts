@@ -116,6 +116,15 @@ suite('embedded PostgreSQL', () => {
     ]);
   });
 
+  test('has a port that no outgoing connection can take while it is down', {
+    skip: process.platform !== 'linux' && 'needs /proc/sys/net',
+  }, async () => {
+    await using cluster = await place();
+    const { appPort } = await cluster.start();
+    const [lowest = ''] = (await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')).split(/\s/);
+    assert.ok(appPort < Number(lowest), `${appPort} of at least ${lowest}`);
+  });
+
   test('takes another port when somebody has its own, and says so', async () => {
     await using cluster = await place();
     const first = await cluster.start();
