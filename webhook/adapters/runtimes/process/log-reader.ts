@@ -23,13 +23,7 @@ export async function* readLogs(
   const tails = new Map<string, FileTail>();
   const changes = new Changes(directory, signal);
   try {
-    const before: LogLine[] = [];
-    for (const source of await sourcesIn(directory)) {
-      const tail = new FileTail(directory, source);
-      tails.set(source, tail);
-      before.push(...(await tail.before()));
-    }
-    before.push(...(await newLines(directory, tails)));
+    const before = await newLines(directory, tails);
     yield* sorted(before).slice(Math.max(0, before.length - tailLines));
     if (!follow) return;
     while (await changes.next()) yield* sorted(await newLines(directory, tails));
@@ -39,7 +33,7 @@ export async function* readLogs(
   }
 }
 
-/** What was written since the last time, of every source that there is by now. */
+/** What was written since the last time, of every source that there is by now; at first all that is kept. */
 async function newLines(directory: string, tails: Map<string, FileTail>): Promise<LogLine[]> {
   const lines: LogLine[] = [];
   for (const source of await sourcesIn(directory)) {
@@ -100,34 +94,23 @@ class Changes {
   }
 }
 
-/** What was written to one log since the last look, also across its turning over. */
+/** What was written to one log since the last look, also across its turning over; at the first look what stands in the old file, too. */
 class FileTail {
   readonly #directory: string;
   readonly #source: string;
   #file: FileHandle | null = null;
   #offset = 0;
   #rest = '';
+  #isFirst = true;
 
   constructor(directory: string, source: string) {
     this.#directory = directory;
     this.#source = source;
   }
 
-  /** What stands in the old file. To be asked for first: the log is held from here on, and does not get lost when it turns over. */
-  async before(): Promise<LogLine[]> {
-    await this.#open();
-    const old = await open(oldLogPath(this.#directory, this.#source)).catch(() => null);
-    if (old === null) return [];
-    try {
-      // It turned over since: what is the old file now is what `more` reads.
-      if ((await old.stat()).ino === (await this.#file?.stat())?.ino) return [];
-      return linesFrom(this.#source, await old.readFile('utf8'));
-    } finally {
-      await old.close();
-    }
-  }
-
   async more(): Promise<LogLine[]> {
+    const old = this.#isFirst ? await this.#oldText() : '';
+    this.#isFirst = false;
     let text = await this.#read();
     if (await this.#hasTurnedOver()) {
       // Its last lines may have come between our look and its turning over.
@@ -135,13 +118,27 @@ class FileTail {
       await this.close();
       text += await this.#read();
     }
-    return linesFrom(this.#source, this.#whole(text));
+    return linesFrom(this.#source, old + this.#whole(text));
   }
 
   async close(): Promise<void> {
     await this.#file?.close();
     this.#file = null;
     this.#offset = 0;
+  }
+
+  /** The log is opened before, and so is not lost when it turns over meanwhile. */
+  async #oldText(): Promise<string> {
+    await this.#open();
+    const old = await open(oldLogPath(this.#directory, this.#source)).catch(() => null);
+    if (old === null) return '';
+    try {
+      // It did turn over: what is the old file now is what we have open.
+      if ((await old.stat()).ino === (await this.#file?.stat())?.ino) return '';
+      return await old.readFile('utf8');
+    } finally {
+      await old.close();
+    }
   }
 
   async #read(): Promise<string> {
