@@ -30,12 +30,16 @@ export async function freePort(): Promise<number> {
   }
 }
 
+/** Null when somebody else does. */
 async function listening(port: number): Promise<Server | null> {
   const server = createServer((socket) => socket.destroy()).listen(port, '127.0.0.1');
-  return once(server, 'listening').then(
-    () => server,
-    () => null,
-  );
+  try {
+    await once(server, 'listening');
+    return server;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') return null;
+    throw error;
+  }
 }
 
 async function closed(server: Server): Promise<void> {

@@ -7,7 +7,6 @@ import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { chown, mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -42,9 +41,12 @@ const STOP_TIMEOUT_S = 30;
 const START_POLL_MS = 10;
 const ADOPT_POLL_MS = 100;
 const TAIL_LINES = 20;
-/** Somebody may take the port between our choosing it and the server's binding it. */
+/** Somebody may have the port that we choose: the server says so, and gets another. */
 const PORT_TRIES = 5;
-/** Below the ports of the apps, and so of outgoing connections: one of those would hold ours, should it take it while the server is down. */
+/**
+ * Below the ports of the apps, and so of outgoing connections. The apps know the port for as long as their previews live, and a connection that took it
+ * while the server is down would hold it.
+ */
 const PORT_MIN = 5_500;
 const PORT_MAX = PROCESS_FIRST_PORT - 1;
 
@@ -221,7 +223,7 @@ async function startOnAPort(server: Server): Promise<number> {
   await writeFile(join(server.paths.data, 'pg_hba.conf'), PG_HBA);
   const stored = await storedPort(server.paths.port);
   for (let attempt = 1; ; attempt += 1) {
-    const port = attempt === 1 && stored !== null ? stored : await freePort();
+    const port = attempt === 1 && stored !== null ? stored : randomInt(PORT_MIN, PORT_MAX + 1);
     const outcome = await start(server, port);
     if (outcome.ok) {
       if (stored !== null && stored !== port)
@@ -232,22 +234,6 @@ async function startOnAPort(server: Server): Promise<number> {
     const isPortTaken = /could not create any TCP\/IP sockets/.test(outcome.output);
     if (!isPortTaken || attempt === PORT_TRIES)
       throw failed('The embedded PostgreSQL did not start.', outcome.output, undefined);
-  }
-}
-
-/** One that nobody listens on. The apps know it for as long as their previews live, and must find the server there after each restart. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(PORT_MIN, PORT_MAX + 1);
-    const probe = createServer().listen(port, '127.0.0.1');
-    const isFree = await once(probe, 'listening').then(
-      () => true,
-      () => false,
-    );
-    if (!isFree) continue;
-    probe.close();
-    await once(probe, 'close');
-    return port;
   }
 }
 
