@@ -108,7 +108,13 @@ function read(options: LoadOptions) {
   if (value === null) throw invalid(shownFile, document.problems);
 
   const around = { env, directory: dirname(file), document: { ...document, value } };
-  return { shownFile, file, around, secrets: findSecrets(around), parsed: configSchema.safeParse(value) };
+  return {
+    shownFile,
+    file,
+    around,
+    secrets: findSecrets(around),
+    parsed: configSchema.safeParse(value, { reportInput: true }),
+  };
 }
 
 /** Reads and checks everything. Throws CONFIG_INVALID with all problems, one per line; then nothing was started. */
@@ -184,7 +190,7 @@ function combinationFindings(sections: Partial<ConfigFile>, networks: readonly H
   return [
     ...listenerFindings(server, gateway),
     ...(runtime === undefined ? [] : poolFindings({ runtime, server, gateway }, networks)),
-    ...(runtime === undefined ? [] : gatewayFindings(gateway, runtime)),
+    ...(runtime === undefined ? [] : gatewayFindings({ runtime, server, gateway }, networks)),
     ...(basicAuth === undefined ? [] : basicAuthFindings(gateway, basicAuth)),
   ];
 }
@@ -276,10 +282,31 @@ function problemsOf(issue: z.core.$ZodIssue, document: TomlDocument): Problem[] 
   });
 }
 
+/** Zod's words for types, in ours. */
+const TYPE_WORDS: Readonly<Record<string, string>> = {
+  int: 'a whole number',
+  number: 'a number',
+  string: 'a text in quotes',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'a section',
+};
+
 function messageOf(issue: z.core.$ZodIssue): string {
-  if (issue.code === 'invalid_type')
-    return issue.input === undefined ? `is missing (${issue.expected})` : `must be of type ${issue.expected}`;
-  return issue.message.replace(/^Invalid option: expected/, 'must be');
+  if (issue.code === 'invalid_type') {
+    const isListOfSections = issue.expected === 'array' && issue.path.length === 1;
+    const type = isListOfSections
+      ? `a list of sections: [[${String(issue.path[0])}]]`
+      : (TYPE_WORDS[issue.expected] ?? issue.expected);
+    return issue.input === undefined ? `is missing (${type})` : `must be ${type}`;
+  }
+  // Words of Zod's own, where the schema has none.
+  return issue.message
+    .replace(/^Invalid option: expected/, 'must be')
+    .replace(/^Too (?:small|big): expected \w+ to (be|have) ([<>]=?)/, (_, verb: string, sign: string) => {
+      const bound = { '>=': 'at least ', '<=': 'at most ', '>': 'more than ', '<': 'less than ' }[sign] ?? '';
+      return `must ${verb} ${bound}`;
+    });
 }
 
 /** Keys that may stand at a place of the file. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { chmodSync, chownSync, lchownSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, lchownSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
@@ -117,6 +117,16 @@ test('secrets come from the environment first, then credentials, then files, the
     'from-env',
   );
   assert.equal(token({ text, env: { ...env, CREDENTIALS_DIRECTORY: credentials } }), 'from-credential');
+
+  // What stands where a credential should be is named, and no other source is taken in its place.
+  writeFileSync(join(credentials, 'github-token'), Buffer.from([0xff, 0xfe]));
+  const given = { text, env: { ...env, CREDENTIALS_DIRECTORY: credentials } };
+  assert.match(refusalOf(given), /\/github-token is not UTF-8 text/);
+  rmSync(join(credentials, 'github-token'));
+  mkdirSync(join(credentials, 'github-token'));
+  assert.match(refusalOf(given), /\/github-token is a directory; a file is needed/);
+  const inAFile = { text, env: { ...env, CREDENTIALS_DIRECTORY: aFile('x') } };
+  assert.match(refusalOf(inAFile), /\/github-token cannot be read \(ENOTDIR\)/);
   assert.equal(token({ text, env }), 'from-file');
   assert.equal(token({ text: `${GOOD}token = "inline"\n`, env }), 'inline');
   chmodSync(secretFile, 0o640);

@@ -3,7 +3,7 @@ import { createPrivateKey } from 'node:crypto';
 import { PROCESS_SLOTS_MAX } from '../core/limits.ts';
 import { parsePool, poolsOverlap, type AddressPool } from '../core/slots.ts';
 import type { FoundSecret, GivenSecrets, SecretName } from './credentials.ts';
-import { EXAMPLE_WEBHOOK_SECRET, type ConfigFile } from './schema.ts';
+import { EXAMPLE_SECRETS, type ConfigFile } from './schema.ts';
 
 /** A problem that has no line yet: the caller knows the document. */
 export interface Finding {
@@ -16,12 +16,16 @@ export interface Finding {
 const WEBHOOK_SECRET_MIN_BYTES = 32;
 
 /** Secrets that stand in documentation: ours, and GitHub's ("Validating webhook deliveries"). */
-const PUBLISHED_SECRETS: ReadonlySet<string> = new Set([EXAMPLE_WEBHOOK_SECRET, "It's a Secret to Everybody"]);
+const PUBLISHED_SECRETS: ReadonlySet<string> = new Set([
+  ...Object.values(EXAMPLE_SECRETS),
+  "It's a Secret to Everybody",
+]);
 
 /** `github` is the section as it stands: what is missing is told also when something else in it is wrong. */
 export function githubFindings(github: unknown, secrets: GivenSecrets): Finding[] {
   return [
     ...webhookSecretFindings(secrets),
+    ...exampleFindings(secrets.found.get('github-token')),
     ...privateKeyFindings(secrets.found.get('github-app-private-key')),
     ...identityFindings(typeof github === 'object' && github !== null ? github : {}, secrets),
   ];
@@ -48,8 +52,15 @@ export function webhookSecretFindings({ found, refused }: GivenSecrets): Finding
   return [...missing, ...weak];
 }
 
+const IS_AN_EXAMPLE = 'is an example that everybody knows.';
+
+function exampleFindings(found: FoundSecret | undefined): Finding[] {
+  if (found === undefined || !PUBLISHED_SECRETS.has(found.secret.reveal())) return [];
+  return [{ key: found.from, line: found.line, message: `${IS_AN_EXAMPLE} Give your own.` }];
+}
+
 function weaknessOf(secret: string): string | null {
-  if (PUBLISHED_SECRETS.has(secret)) return 'is an example that everybody knows. Make one with: openssl rand -hex 32';
+  if (PUBLISHED_SECRETS.has(secret)) return `${IS_AN_EXAMPLE} Make one with: openssl rand -hex 32`;
   if (Buffer.byteLength(secret) < WEBHOOK_SECRET_MIN_BYTES)
     return `has fewer than ${WEBHOOK_SECRET_MIN_BYTES} bytes. Make one with: openssl rand -hex 32`;
   // A random text of 32 bytes with fewer than 8 different characters does not happen: hexadecimal, below one in 10^12.
@@ -102,7 +113,7 @@ export function databaseFindings(secrets: GivenSecrets): Finding[] {
   if (found === undefined) return [];
   const url = URL.parse(found.secret.reveal());
   return url !== null && ['postgres:', 'postgresql:'].includes(url.protocol)
-    ? []
+    ? exampleFindings(found)
     : [
         {
           key: found.from,
@@ -158,13 +169,16 @@ export function basicAuthFindings(gateway: ConfigFile['gateway'], basicAuth: Con
 }
 
 /** Caddy finds instances through the privileged helper of the container runtime; and their addresses and those of previews must be different ones. */
-export function gatewayFindings(gateway: ConfigFile['gateway'], runtime: ConfigFile['runtime']): Finding[] {
+export function gatewayFindings(file: Addressed, networks: readonly HostNetwork[]): Finding[] {
+  const { gateway, runtime } = file;
   if (gateway.kind !== 'caddy') return [];
   if (runtime.kind !== 'nixos-container')
     return [{ key: 'gateway.kind', message: '"caddy" needs runtime.kind "nixos-container". Use "builtin".' }];
-  return poolsOverlap(wholePool(gateway.pool), poolOf(runtime))
-    ? [{ key: 'gateway.pool', message: `(${gateway.pool}) overlaps runtime.pool. Choose another range.` }]
-    : [];
+  const pool = wholePool(gateway.pool);
+  const collisions = hostCollisions({ key: 'gateway.pool', pool }, file, networks);
+  return poolsOverlap(pool, poolOf(runtime))
+    ? [...collisions, { key: 'gateway.pool', message: `(${pool.cidr}) overlaps runtime.pool. Choose another range.` }]
+    : collisions;
 }
 
 /**
@@ -198,41 +212,56 @@ export function wholePool(cidr: string): AddressPool {
   return pool;
 }
 
-/** Addresses of previews must collide with nothing that exists: neither this host's networks nor our own listeners. */
-export function poolFindings(
-  file: Pick<ConfigFile, 'runtime' | 'server' | 'gateway'>,
-  networks: readonly HostNetwork[],
-): Finding[] {
+/** The sections that say what has which addresses. */
+type Addressed = Pick<ConfigFile, 'runtime' | 'server' | 'gateway'>;
+
+/** Addresses of instances must be ones that the runtime can have, and collide with nothing that exists. */
+export function poolFindings(file: Addressed, networks: readonly HostNetwork[]): Finding[] {
   const pool = poolOf(file.runtime);
-  const refuse = (message: string): Finding => ({ key: 'runtime.pool', message: `(${pool.cidr}) ${message}` });
-  const isContainer = file.runtime.kind === 'nixos-container';
-  if (!isContainer && !isInside(pool, LOOPBACK))
-    return [refuse('must lie inside 127.0.0.0/8: the process runtime makes no network of its own.')];
-  if (!isContainer && pool.slotMax > PROCESS_SLOTS_MAX)
-    return [
-      refuse(
-        `has more than ${PROCESS_SLOTS_MAX} slots, for which the process runtime has ports. Take a /21 or smaller.`,
-      ),
-    ];
-  if (isContainer && !PRIVATE_RANGES.some((range) => isInside(pool, range)))
+  const key = 'runtime.pool';
+  if (file.runtime.kind === 'nixos-container') return hostCollisions({ key, pool }, file, networks);
+  const refuse = (message: string): Finding[] => [{ key, message: `(${pool.cidr}) ${message}` }];
+  if (!isInside(pool, LOOPBACK))
+    return refuse('must lie inside 127.0.0.0/8: the process runtime makes no network of its own.');
+  if (pool.slotMax > PROCESS_SLOTS_MAX)
+    return refuse(
+      `has more than ${PROCESS_SLOTS_MAX} slots, for which the process runtime has ports. Take a /21 or smaller.`,
+    );
+  return listenerCollisions({ key, pool }, file);
+}
+
+interface NamedPool {
+  readonly key: string;
+  readonly pool: AddressPool;
+}
+
+/** Addresses that are added to a host: the host sends to them nowhere else any more, so they must be private ones that nothing else here has. */
+function hostCollisions(named: NamedPool, file: Addressed, networks: readonly HostNetwork[]): Finding[] {
+  const { key, pool } = named;
+  const refuse = (message: string): Finding => ({ key, message: `(${pool.cidr}) ${message}` });
+  if (!PRIVATE_RANGES.some((range) => isInside(pool, range)))
     return [refuse('must lie inside a private range (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10).')];
-  const listeners = (['server', 'gateway'] as const).flatMap((name) => {
+  const overlapped = networks.filter((network) => {
+    const range = containingPool(network.cidr);
+    return range !== null && poolsOverlap(pool, range);
+  });
+  return [
+    ...listenerCollisions(named, file),
+    ...overlapped.map((network) =>
+      refuse(
+        `overlaps ${network.cidr} of this host’s interface ${network.interface}. Choose a range that nothing uses.`,
+      ),
+    ),
+  ];
+}
+
+function listenerCollisions({ key, pool }: NamedPool, file: Addressed): Finding[] {
+  return (['server', 'gateway'] as const).flatMap((name) => {
     const address = parseAddress(file[name].host);
     return address !== null && poolsOverlap(pool, address)
-      ? [refuse(`holds ${name}.host (${file[name].host}), which we listen on.`)]
+      ? [{ key, message: `(${pool.cidr}) holds ${name}.host (${file[name].host}), which we listen on.` }]
       : [];
   });
-  const others = networks.flatMap((network) => {
-    const range = containingPool(network.cidr);
-    return isContainer && range !== null && poolsOverlap(pool, range)
-      ? [
-          refuse(
-            `overlaps ${network.cidr} of this host’s interface ${network.interface}. Choose a range that nothing uses.`,
-          ),
-        ]
-      : [];
-  });
-  return [...listeners, ...others];
 }
 
 function endOf(pool: AddressPool): number {

@@ -3,7 +3,6 @@
  * ($CREDENTIALS_DIRECTORY/github-token), a file that berth.toml names (github.token_file), berth.toml itself (github.token) if nobody
  * but us may read it.
  */
-import { readFileSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { Secret } from '../core/secret.ts';
 import { readTrustedFile, Untrusted, type Problem, type TomlDocument } from './document.ts';
@@ -78,7 +77,12 @@ function findSecret(around: SecretSurroundings, source: (typeof SECRET_SOURCES)[
   if (fromEnvironment !== undefined) return checked({ from: variable, line: null }, fromEnvironment);
 
   const credential = credentialFile(env, source.credential);
-  if (credential !== null) return checked({ from: credential.file, line: null }, credential.text);
+  if (credential !== null) {
+    const where = { from: credential.file, line: null };
+    return 'problem' in credential
+      ? { line: null, key: where.from, message: credential.problem }
+      : checked(where, credential.text);
+  }
 
   const file = given[`${source.key}_file`];
   if (typeof file === 'string' && file !== '') {
@@ -99,33 +103,37 @@ function checked(where: { from: string; line: number | null }, value: string): F
   return { ...where, secret: new Secret(text) };
 }
 
-/** A file that systemd made for us (LoadCredential=): its directory is ours alone, whatever the mode of the file. */
+/**
+ * A file that systemd made for us (LoadCredential=), or what is wrong with it; null where there is none. Its directory is ours alone, whatever the
+ * mode of the file.
+ */
 export function credentialFile(
   env: Readonly<Record<string, string | undefined>>,
   name: string,
-): { file: string; text: string } | null {
+): { file: string; text: string } | { file: string; problem: string } | null {
   const directory = env['CREDENTIALS_DIRECTORY'];
   if (directory === undefined || directory === '') return null;
   const file = join(directory, name);
-  try {
-    return { file, text: readFileSync(file, 'utf8') };
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
+  const read = readGivenFile(file);
+  if ('text' in read) return { file, text: read.text };
+  return read.isMissing ? null : { file, problem: read.problem };
 }
 
 /** The text of a file that nobody but us can read, or what is wrong with it. */
 export function readSecretFile(file: string): { text: string } | { problem: string } {
+  const read = readGivenFile(file);
+  if ('problem' in read || (read.mode & 0o077) === 0) return read;
+  return { problem: `may be read by others (mode 0${read.mode.toString(8)}). Run: chmod 600 on it.` };
+}
+
+function readGivenFile(file: string): { text: string; mode: number } | { problem: string; isMissing: boolean } {
   try {
-    const { text, mode } = readTrustedFile(file);
-    if ((mode & 0o077) !== 0)
-      return { problem: `may be read by others (mode 0${mode.toString(8)}). Run: chmod 600 on it.` };
-    return { text };
+    return readTrustedFile(file);
   } catch (error) {
-    if (error instanceof Untrusted) return { problem: error.message };
+    if (error instanceof Untrusted) return { problem: error.message, isMissing: false };
     const code = (error as NodeJS.ErrnoException).code;
-    return { problem: code === 'ENOENT' ? 'does not exist.' : `cannot be read (${code ?? 'unknown reason'}).` };
+    const isMissing = code === 'ENOENT';
+    return { problem: isMissing ? 'does not exist.' : `cannot be read (${code ?? 'unknown reason'}).`, isMissing };
   }
 }
 

@@ -48,7 +48,10 @@ function findText(
   valuesFile: string | undefined,
 ): { text: string; from: string } | { problem: string } | null {
   const credential = credentialFile(around.env, 'repository-secrets');
-  if (credential !== null) return { text: credential.text, from: credential.file };
+  if (credential !== null)
+    return 'problem' in credential
+      ? { problem: `${credential.file} ${credential.problem}` }
+      : { text: credential.text, from: credential.file };
   if (valuesFile === undefined) return null;
   const read = readSecretFile(isAbsolute(valuesFile) ? valuesFile : resolve(around.directory, valuesFile));
   return 'problem' in read ? { problem: `${valuesFile} ${read.problem}` } : { text: read.text, from: valuesFile };

@@ -9,8 +9,14 @@ import { basicAuthSchema } from '../core/policy.ts';
 import { parseRepositoryName } from '../core/pull-request.ts';
 import { parsePool } from '../core/slots.ts';
 
-/** A name that only the example has; whoever starts with it is told so. */
-export const EXAMPLE_WEBHOOK_SECRET = 'replace-this-with-the-output-of-openssl-rand-hex-32';
+/** By the name of the credential: values that only the example has. Whoever starts with one is told so. */
+export const EXAMPLE_SECRETS = {
+  'github-webhook-secret': 'replace-this-with-the-output-of-openssl-rand-hex-32',
+  'github-webhook-secret-previous': 'the-secret-that-was-used-until-now',
+  'github-token': 'github_pat_…',
+  'github-app-private-key': '-----BEGIN RSA PRIVATE KEY-----…',
+  'database-url': 'postgresql://berth:password@127.0.0.1:5432/berth',
+} as const;
 
 const isLoopbackName = (host: string) => host === 'localhost' || host === '[::1]' || /^127(?:\.\d+){3}$/.test(host);
 
@@ -34,11 +40,7 @@ const path = z
   .refine((text) => !text.includes('\0'), 'must not hold NUL');
 
 /** The two keys of a secret: the value itself, and a file that holds it. */
-function secret<const Key extends string>(
-  key: Key,
-  credential: string,
-  meta: { description: string; example: string },
-) {
+function secret<const Key extends string>(key: Key, credential: keyof typeof EXAMPLE_SECRETS, description: string) {
   const variable =
     credential === 'database-url' ? 'DATABASE_URL' : `BERTH_${credential.toUpperCase().replaceAll('-', '_')}`;
   const sources = `Better given as ${variable}, or as the systemd credential ${credential}.`;
@@ -46,7 +48,7 @@ function secret<const Key extends string>(
     [key]: z
       .string()
       .optional()
-      .meta({ description: `${meta.description} ${sources}`, examples: [meta.example] }),
+      .meta({ description: `${description} ${sources}`, examples: [EXAMPLE_SECRETS[credential]] }),
     [`${key}_file`]: path.optional().meta({
       description: 'The same from a file of its own, readable by us alone.',
       examples: [`/var/secrets/${credential}`],
@@ -80,20 +82,21 @@ const github = z
       .refine((text) => isSafeUrl(text, ['https:', 'file:']), 'must be an https:// URL (http:// only on this machine)')
       .default('https://github.com')
       .meta({ description: 'Where repositories are fetched from: <clone_url>/<owner>/<name>.git.' }),
-    ...secret('webhook_secret', 'github-webhook-secret', {
-      description:
-        'The secret that GitHub signs deliveries with, the same as in the settings of the webhook or App; at least 32 bytes (openssl rand -hex 32).',
-      example: EXAMPLE_WEBHOOK_SECRET,
-    }),
-    ...secret('webhook_secret_previous', 'github-webhook-secret-previous', {
-      description: 'While the secret is being changed: the one before, still accepted.',
-      example: 'the-secret-that-was-used-until-now',
-    }),
-    ...secret('token', 'github-token', {
-      description:
-        'A personal access token that may read contents and write pull requests and commit statuses. Either this or a GitHub App is needed; the App wins.',
-      example: 'github_pat_…',
-    }),
+    ...secret(
+      'webhook_secret',
+      'github-webhook-secret',
+      'The secret that GitHub signs deliveries with, the same as in the settings of the webhook or App; at least 32 bytes (openssl rand -hex 32).',
+    ),
+    ...secret(
+      'webhook_secret_previous',
+      'github-webhook-secret-previous',
+      'While the secret is being changed: the one before, still accepted.',
+    ),
+    ...secret(
+      'token',
+      'github-token',
+      'A personal access token that may read contents and write pull requests and commit statuses. Either this or a GitHub App is needed; the App wins.',
+    ),
     app_id: z
       .int()
       .min(1)
@@ -107,10 +110,7 @@ const github = z
         description: 'Id of its installation, the number at the end of its settings’ URL.',
         examples: [12345678],
       }),
-    ...secret('app_private_key', 'github-app-private-key', {
-      description: 'The App’s private key (PEM, RSA, without passphrase).',
-      example: '-----BEGIN RSA PRIVATE KEY-----…',
-    }),
+    ...secret('app_private_key', 'github-app-private-key', 'The App’s private key (PEM, RSA, without passphrase).'),
   })
   .meta({ description: 'GitHub: who may have previews, and how we talk to it.' });
 
@@ -175,11 +175,11 @@ const state = z
       description:
         'Everything that we keep on disk: mirrors, instances, the embedded PostgreSQL. Relative to this file.',
     }),
-    ...secret('database_url', 'database-url', {
-      description:
-        'PostgreSQL 15 or later, with a role that may create databases and roles. Without it an embedded one is used.',
-      example: 'postgresql://berth:password@127.0.0.1:5432/berth',
-    }),
+    ...secret(
+      'database_url',
+      'database-url',
+      'PostgreSQL 15 or later, with a role that may create databases and roles. Without it an embedded one is used.',
+    ),
   })
   .prefault({})
   .meta({ description: 'Where facts are kept.' });

@@ -1,6 +1,7 @@
 /** What the configuration refuses: each case with the line, the key and the way out. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { exampleText } from '../../../webhook/config/explain.ts';
 import { GOOD, GOOD_ENV, LAN, refusalOf, WEBHOOK_SECRET, type Given } from '../../support/a-config-file.ts';
 
 const REFUSED: { name: string; given: Given; says: RegExp[] }[] = [
@@ -39,13 +40,36 @@ const REFUSED: { name: string; given: Given; says: RegExp[] }[] = [
       /repositories\[5\]/,
     ],
   },
-  { name: 'a wrong type', given: { text: `${GOOD}[server]\nport = "3100"\n` }, says: [/:4: server\.port/] },
+  {
+    name: 'a wrong type',
+    given: { text: `${GOOD}[server]\nport = "3100"\n` },
+    says: [/:4: server\.port must be a number/],
+  },
+  {
+    name: 'a section for a list of sections',
+    given: { text: `${GOOD}[grants]\nrepository = "acme/shop"\n` },
+    says: [/:3: grants must be a list of sections: \[\[grants\]\]/],
+  },
+  {
+    name: 'a text for a list',
+    given: { text: '[github]\nrepositories = "acme/shop"\n' },
+    says: [/:2: .*must be a list/],
+  },
+  {
+    name: 'nothing at once',
+    given: { text: `${GOOD}[limits]\nconcurrency = 0\n` },
+    says: [/:4: .* must be at least 1/],
+  },
   {
     name: 'a port beyond the range',
     given: { text: `${GOOD}[server]\nport = 65536\n` },
     says: [/:4: server\.port must be 0–65535/],
   },
-  { name: 'a broken port', given: { text: `${GOOD}[server]\nport = 31.5\n` }, says: [/:4: server\.port/] },
+  {
+    name: 'a broken port',
+    given: { text: `${GOOD}[server]\nport = 31.5\n` },
+    says: [/:4: server\.port must be a whole number/],
+  },
   {
     name: 'one port for two',
     given: { text: `${GOOD}[gateway]\nport = 3100\n` },
@@ -111,6 +135,19 @@ const REFUSED: { name: string; given: Given; says: RegExp[] }[] = [
     given: { text: `${GOOD}[runtime]\nkind = "nixos-container"\n`, networks: LAN },
     says: [/runtime\.pool \(10\.100\.0\.0\/16\) overlaps 10\.100\.7\.20\/24 .*eth0/],
   },
+  ...[
+    { pool: '8.8.0.0/16', says: /:5: gateway\.pool .*private range/ },
+    { pool: '10.100.7.0/24', says: /gateway\.pool .* overlaps 10\.100\.7\.20\/24 .*eth0/ },
+    { pool: '10.102.0.0/16', says: /gateway\.pool .*overlaps runtime\.pool/ },
+    { pool: '10.103.0.0/16', says: /gateway\.pool .*holds server\.host \(10\.103\.0\.1\)/ },
+  ].map(({ pool, says }) => ({
+    name: `the addresses of previews ${pool}`,
+    given: {
+      text: `${GOOD}[gateway]\nkind = "caddy"\npool = "${pool}"\n[runtime]\nkind = "nixos-container"\npool = "10.102.0.0/16"\n[server]\nhost = "10.103.0.1"\n`,
+      networks: LAN,
+    },
+    says: [says],
+  })),
   {
     name: 'a token over plain http',
     given: { text: `${GOOD}api_url = "http://api.example.com"\n` },
@@ -140,6 +177,17 @@ const REFUSED: { name: string; given: Given; says: RegExp[] }[] = [
     name: 'the example’s webhook secret',
     given: { env: { ...GOOD_ENV, BERTH_GITHUB_WEBHOOK_SECRET: 'replace-this-with-the-output-of-openssl-rand-hex-32' } },
     says: [/is an example that everybody knows/],
+  },
+  {
+    name: 'every secret of the example',
+    given: {
+      text: exampleText().replace(/^# (?=(?:webhook_secret|webhook_secret_previous|token|database_url) = )/gm, ''),
+      env: {},
+      mode: 0o600,
+    },
+    says: ['webhook_secret', 'webhook_secret_previous', 'token', 'database_url'].map(
+      (key) => new RegExp(`\\.${key} is an example that everybody knows`),
+    ),
   },
   {
     name: 'an empty secret',

@@ -28,7 +28,13 @@ const ITEMS_MAX = 50;
 
 export function createLog(settings: LogSettings): Log {
   const secrets = settings.secrets.filter((secret) => secret !== '').sort((a, b) => b.length - a.length);
-  const options = { level: settings.level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
+  const options = {
+    level: settings.level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    // Errors come as fields already (cleanFields). pino's own way with `err` takes those for an error once more, and joins the messages of the causes.
+    serializers: { err: (fields: unknown) => fields },
+  };
   const logger = pino(options, settings.destination ?? standardOutput());
   return logOver(logger, secrets);
 }

@@ -71,9 +71,12 @@ suite('a log line', () => {
     const error = new OperatorError('GITHUB_UNREACHABLE', 'GitHub did not answer.', {
       cause: new TypeError('fetch failed'),
     });
-    const { error: told } = JSON.parse(linesOf((log) => log.error({ error }, 'x'))) as {
+    const { error: told, err } = JSON.parse(linesOf((log) => log.error({ error, err: error }, 'x'))) as {
       error: Record<string, unknown>;
+      err: unknown;
     };
+    // pino has ideas of its own about a field of the name `err`.
+    assert.deepEqual(err, told);
     assert.equal(told['code'], 'GITHUB_UNREACHABLE');
     assert.equal(told['message'], 'GitHub did not answer.');
     assert.match(String(told['stack']), /^at /);
