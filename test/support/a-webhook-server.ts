@@ -3,7 +3,7 @@ import { connect, type AddressInfo } from 'node:net';
 import { createWebhookSource } from '../../webhook/adapters/github/webhook-source.ts';
 import { createLog } from '../../webhook/adapters/logging/pino-log.ts';
 import type { PullRequestEvent } from '../../webhook/core/pull-request.ts';
-import { createMetrics } from '../../webhook/http/metrics.ts';
+import { createMetrics, type Metrics } from '../../webhook/http/metrics.ts';
 import { buildWebhookServer, type HttpLimits } from '../../webhook/http/server.ts';
 import type { Acceptance, Intake } from '../../webhook/ports.ts';
 import { signedRequest } from './fake-github/deliveries.ts';
@@ -14,6 +14,7 @@ export const PREVIOUS_SECRET = 'the-secret-before-the-rotation-0123456789';
 export interface WebhookServerOptions {
   readonly intake?: Pick<Intake, 'accept'> & Partial<Intake>;
   readonly isReady?: () => Promise<boolean>;
+  readonly metrics?: Partial<Metrics>;
   readonly limits?: Partial<HttpLimits>;
   readonly repositories?: readonly string[];
 }
@@ -47,7 +48,7 @@ export class AWebhookServer implements AsyncDisposable {
       source: createWebhookSource({ secrets: [SECRET, PREVIOUS_SECRET], policy }),
       intake: { accept: (id, event) => memory.accept(id, event), doubtComment, ...options.intake },
       isReady: options.isReady ?? (() => Promise.resolve(true)),
-      metrics: createMetrics({ store: { list: () => Promise.resolve([]) }, log }),
+      metrics: { ...createMetrics({ store: { list: () => Promise.resolve([]) }, log }), ...options.metrics },
       log,
       limits: { badSignaturesPerMinute: 1_000_000, ...options.limits },
     });

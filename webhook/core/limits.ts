@@ -15,6 +15,12 @@ export const WEBHOOK_BODIES_MAX_BYTES = 100 * 1024 * 1024;
 /** Connections beyond are closed at once. GitHub uses a handful; a flood must not take the file descriptors of everything else. */
 export const WEBHOOK_CONNECTIONS_MAX = 1_000;
 
+/** A sender that takes nothing of its answer for so long is cut; GitHub has given up by then. Longer than the intake waits for PostgreSQL. */
+export const WEBHOOK_SEND_TIMEOUT_MS = 10_000;
+
+/** Requests of one connection whose answers have not left; one with more is cut. GitHub and proxies wait for each answer. */
+export const WEBHOOK_IN_HAND_MAX = 4;
+
 /** An idle connection is kept this long: longer than Caddy's two minutes, so that it is never we who close one that Caddy is about to use. */
 export const WEBHOOK_KEEP_ALIVE_MS = 125_000;
 

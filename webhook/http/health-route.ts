@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { sharedInFlight } from './in-hand.ts';
 
 export interface HealthRouteOptions {
   /** Whether deliveries can be committed and worked off. */
@@ -12,8 +13,10 @@ const READY_TIMEOUT_MS = 2_000;
 export async function healthRoute(app: FastifyInstance, options: HealthRouteOptions): Promise<void> {
   app.get('/health', (_request, reply) => reply.send({ status: 'ok', uptime: Math.floor(process.uptime()) }));
 
+  // It costs a statement on the connection that deliveries take.
+  const isReady = sharedInFlight(() => isReadyInTime(options));
   app.get('/ready', async (_request, reply) =>
-    (await isReadyInTime(options)) ? reply.send({ status: 'ready' }) : reply.code(503).send({ status: 'not_ready' }),
+    (await isReady()) ? reply.send({ status: 'ready' }) : reply.code(503).send({ status: 'not_ready' }),
   );
 }
 

@@ -6,6 +6,7 @@ import { fastify, type FastifyInstance } from 'fastify';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { phaseOf } from '../core/preview.ts';
 import type { Log, PreviewStore, Runtime } from '../ports.ts';
+import { sharedInFlight } from './in-hand.ts';
 
 export interface DeliveryCounter {
   /** One answer of the webhook: what it was (`accepted`, `duplicate`, `ignored`, `pong`, or the code of the error), its status, and how long it took. */
@@ -14,7 +15,7 @@ export interface DeliveryCounter {
 
 export interface Metrics extends DeliveryCounter {
   readonly contentType: string;
-  /** The whole text. State that cannot be read is left out and counted in `berth_scrape_errors_total`. */
+  /** The whole text, made once for all who ask while it is being made. State that cannot be read is left out and counted in `berth_scrape_errors_total`. */
   text(): Promise<string>;
 }
 
@@ -82,7 +83,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
 
   return {
     contentType: registry.contentType,
-    text: () => registry.metrics(),
+    text: sharedInFlight(() => registry.metrics()),
     countAnswer(answer, status, took) {
       answers.inc({ answer, status: String(status) });
       seconds.observe(took);

@@ -11,13 +11,16 @@ import {
   WEBHOOK_BODIES_MAX_BYTES,
   WEBHOOK_BODY_MAX_BYTES,
   WEBHOOK_CONNECTIONS_MAX,
+  WEBHOOK_IN_HAND_MAX,
   WEBHOOK_KEEP_ALIVE_MS,
   WEBHOOK_RECEIVE_TIMEOUT_MS,
+  WEBHOOK_SEND_TIMEOUT_MS,
 } from '../core/limits.ts';
 import { WEBHOOK_PATH } from '../core/pull-request.ts';
 import type { Intake, Log, WebhookSource } from '../ports.ts';
 import { bodyOfStatus, refuse, replyToError } from './error-reply.ts';
 import { healthRoute } from './health-route.ts';
+import { takeInHand } from './in-hand.ts';
 import { metricsRoute, type Metrics } from './metrics.ts';
 import { webhookRoute } from './webhook-route.ts';
 
@@ -25,6 +28,8 @@ export interface HttpLimits {
   readonly bodyMaxBytes: number;
   readonly bodiesMaxBytes: number;
   readonly receiveTimeoutMs: number;
+  readonly sendTimeoutMs: number;
+  readonly inHandMax: number;
   readonly keepAliveMs: number;
   readonly connectionsMax: number;
   readonly badSignaturesPerMinute: number;
@@ -34,6 +39,8 @@ export const HTTP_LIMITS: HttpLimits = {
   bodyMaxBytes: WEBHOOK_BODY_MAX_BYTES,
   bodiesMaxBytes: WEBHOOK_BODIES_MAX_BYTES,
   receiveTimeoutMs: WEBHOOK_RECEIVE_TIMEOUT_MS,
+  sendTimeoutMs: WEBHOOK_SEND_TIMEOUT_MS,
+  inHandMax: WEBHOOK_IN_HAND_MAX,
   keepAliveMs: WEBHOOK_KEEP_ALIVE_MS,
   connectionsMax: WEBHOOK_CONNECTIONS_MAX,
   badSignaturesPerMinute: BAD_SIGNATURES_PER_MINUTE,
@@ -70,6 +77,8 @@ export async function buildWebhookServer(options: WebhookServerOptions): Promise
     logger: false,
     // Of headers and body together. Node starts to count when the connection is made, so this is also the limit of one that says nothing.
     requestTimeout: limits.receiveTimeoutMs,
+    // Of a connection with a request in hand on which nothing moves, in either direction.
+    connectionTimeout: limits.sendTimeoutMs,
     keepAliveTimeout: limits.keepAliveMs,
     http: { headersTimeout: limits.receiveTimeoutMs, connectionsCheckingInterval: SLOW_SENDER_CHECK_MS },
     bodyLimit: limits.bodyMaxBytes,
@@ -86,7 +95,8 @@ export async function buildWebhookServer(options: WebhookServerOptions): Promise
   // What a connection that breaks before its answer is counted as.
   app.decorateReply('answer', 'cut_off');
   app.addHook('onRequest', (request, reply, done) => {
-    if (request.is404) refuseUnknown(request, reply);
+    if (!takeInHand(request.raw.socket, reply.raw, limits.inHandMax)) request.raw.socket.destroy();
+    else if (request.is404) refuseUnknown(request, reply);
     else done();
   });
   app.setNotFoundHandler(refuseUnknown);

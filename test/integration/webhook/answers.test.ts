@@ -1,10 +1,13 @@
 /** What the listener answers besides deliveries, and when its surroundings are not well. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 import { suite, test } from 'node:test';
+import { promisify } from 'node:util';
 import { OperatorError } from '../../../webhook/core/errors.ts';
 import { AWebhookServer, payloadWith } from '../../support/a-webhook-server.ts';
 import { openTestState } from '../../support/test-state.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 
 suite('health, readiness, metrics', () => {
   test('/health says that the process is alive, /ready whether it can work', async () => {
@@ -161,3 +164,60 @@ suite('senders that are too slow', () => {
     assert.ok(!server.logText().includes('"level":50'), server.logText());
   });
 });
+
+suite('receivers that are too slow', () => {
+  /** Asks without ever reading an answer. */
+  async function neverReading(port: number, bytes: string): Promise<Socket> {
+    const socket = createConnection(port, '127.0.0.1', () => socket.write(bytes));
+    socket.pause();
+    socket.on('error', () => {});
+    await once(socket, 'connect');
+    return socket;
+  }
+
+  test('who asks and asks without taking an answer is cut, others are answered meanwhile', {
+    timeout: 10_000,
+  }, async () => {
+    await using server = await AWebhookServer.start();
+    const asking = Array.from({ length: 4 }, () =>
+      neverReading(server.port, 'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(3_000)),
+    );
+    const sockets = await Promise.all(asking);
+    assert.equal((await server.deliver(payloadWith())).status, 202);
+    await untilConnections(server, 1);
+    for (const socket of sockets) socket.destroy();
+  });
+
+  test('an answer that nobody takes is given up', { timeout: 20_000 }, async () => {
+    // More than the buffers of a connection hold.
+    const text = () => Promise.resolve('x'.repeat(64 * 1024 * 1024));
+    await using server = await AWebhookServer.start({ limits: { sendTimeoutMs: 500 }, metrics: { text } });
+    const socket = await neverReading(server.port, 'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n');
+    await untilConnections(server, 1);
+    await untilConnections(server, 0);
+    socket.destroy();
+  });
+
+  test('what is asked for by many at once is read once', async () => {
+    let reads = 0;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const isReady = () => {
+      reads += 1;
+      return promise;
+    };
+    await using server = await AWebhookServer.start({ isReady });
+    const answers = Promise.all(Array.from({ length: 20 }, () => server.fetch('/ready')));
+    await untilConnections(server, 20);
+    // Each of them has been read by the time that one that came after them all is answered.
+    await server.fetch('/health');
+    resolve(true);
+    assert.deepEqual(new Set((await answers).map(({ status }) => status)), new Set([200]));
+    assert.equal(reads, 1);
+  });
+});
+
+/** Waits until the listener has so many connections. The deliveries' own are kept alive. */
+async function untilConnections({ app }: AWebhookServer, count: number): Promise<void> {
+  const connections = promisify(app.server.getConnections.bind(app.server));
+  await waitUntil(`${count} connections`, async () => (await connections()) === count, 5_000);
+}

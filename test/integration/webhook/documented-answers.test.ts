@@ -64,6 +64,7 @@ test('the documented answers are those that are given', async () => {
   thrown = new Error('unforeseen');
   await says(server.deliver(good));
   given.push(`${await raw('nonsense\r\n\r\n')} bad_request`);
+  given.push(await raw('POST /webhook/github HTTP/1.1\r\nHost: x\r\nExpect: nonsense\r\nConnection: close\r\n\r\n'));
   given.push(await raw('POST /webhook/github HTTP/1.1\r\n'));
   given.push(await raw(`POST /webhook/github HTTP/1.1\r\nHost: x\r\nX-Long: ${'x'.repeat(20_000)}\r\n\r\n`));
 
@@ -75,6 +76,8 @@ test('the documented limits are those in force', async () => {
   const rows = [
     `| ${HTTP_LIMITS.receiveTimeoutMs / 1_000} seconds |`,
     `| ${HTTP_LIMITS.keepAliveMs / 1_000} seconds |`,
+    `| cut after ${HTTP_LIMITS.sendTimeoutMs / 1_000} seconds`,
+    `answers have not left; with more it is cut | ${HTTP_LIMITS.inHandMax} |`,
     `| ${HTTP_LIMITS.connectionsMax.toLocaleString('en')} |`,
     `| ${HTTP_LIMITS.bodyMaxBytes / 2 ** 20} MB; ${HTTP_LIMITS.bodiesMaxBytes / 2 ** 20} MB |`,
     `More than ${HTTP_LIMITS.badSignaturesPerMinute} bad signatures`,
