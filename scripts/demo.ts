@@ -142,10 +142,8 @@ async function stayUp(demo: Demo, databaseUrl: string): Promise<void> {
   console.log(`npm run -s preview -- --socket ${join(demo.operator.stateDirectory, 'run/operator.sock')} list`);
   if (!process.stdin.isTTY) {
     console.log('Stop with Ctrl-C.');
-    await new Promise<void>((resolve) => {
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
-    });
-    return;
+    // Until the signal, which stops all of this.
+    return new Promise<void>(() => undefined);
   }
   console.log('p pushes a commit, c closes the pull request, o opens it again, q ends the demonstration.');
   emitKeypressEvents(process.stdin);
@@ -177,7 +175,15 @@ function ownPool(): string {
   return `127.${101 + (process.pid % 128)}.0.0/21`;
 }
 
+/** From the first moment on: whenever somebody stops us or closes our terminal, everything is stopped and removed. */
+function firstSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve(signal));
+  });
+}
+
 async function tell(once: boolean, port: number): Promise<void> {
+  const stopAsked = firstSignal();
   await using stack = new AsyncDisposableStack();
   const directory = stack.adopt(await mkdtemp(join(tmpdir(), 'berth-demo-')), (path) =>
     rm(path, { recursive: true, force: true }),
@@ -204,14 +210,19 @@ async function tell(once: boolean, port: number): Promise<void> {
   github.deliverTo({ url: `${operator.webhookUrl}/webhook/github`, secret: webhookSecret });
   const databaseUrl = await storedUrl(join(operator.stateDirectory, 'postgres'));
 
-  try {
+  const story = async (): Promise<null> => {
     const demo = await openFirst(github, operator);
     await commentSays(demo, 'is live');
-    if (!once) return await stayUp(demo, databaseUrl);
+    if (!once) return stayUp(demo, databaseUrl).then(() => null);
     await pushUnderLoad(demo);
     await commentSays(demo, 'is live', demo.pull.head);
     await closeAndCount(demo, databaseUrl);
     await commentSays(demo, 'removed');
+    return null;
+  };
+  try {
+    const signal = await Promise.race([story(), stopAsked]);
+    if (signal !== null && once) throw new DemoFailure(`stopped by ${signal}`);
   } catch (error) {
     const lines = (await readFile(operator.logFile, 'utf8')).trimEnd().split('\n').slice(-LOG_LINES_TOLD);
     console.error(pico.dim(`The operator’s last words:\n${lines.join('\n')}\n`));
@@ -248,4 +259,5 @@ async function main(): Promise<number> {
   }
 }
 
-process.exitCode = await main();
+// A story that was stopped may still have a load running.
+process.exit(await main());

@@ -7,6 +7,7 @@ import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
 import {
   basicAuthFindings,
+  clockFindings,
   databaseFindings,
   gatewayFindings,
   githubFindings,
@@ -93,6 +94,8 @@ interface LoadOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** The networks that this host is part of; asked of the system where not given. */
   readonly networks?: readonly HostNetwork[];
+  /** Now, where not given. */
+  readonly now?: Date;
 }
 
 /** A unix socket's path has 108 bytes on Linux and 104 on macOS, with the NUL at its end (unix(7), sys/un.h). */
@@ -114,15 +117,17 @@ function read(options: LoadOptions) {
     around,
     secrets: findSecrets(around),
     parsed: configSchema.safeParse(value, { reportInput: true }),
+    surroundings: clockFindings(options.now ?? new Date()),
   };
 }
 
 /** Reads and checks everything. Throws CONFIG_INVALID with all problems, one per line; then nothing was started. */
 export function loadConfig(options: LoadOptions = {}): Config {
-  const { shownFile, file, around, secrets, parsed } = read(options);
+  const { shownFile, file, around, secrets, parsed, surroundings } = read(options);
   const { document, env } = around;
   const sections = parseSections(document.value);
   const findings = [
+    ...surroundings,
     ...githubFindings(document.value['github'], secrets),
     ...databaseFindings(secrets),
     ...combinationFindings(sections, options.networks ?? hostNetworks()),
@@ -153,8 +158,13 @@ export function loadConfig(options: LoadOptions = {}): Config {
 
 /** The part of it that the web process needs. Throws CONFIG_INVALID as loadConfig does, also for a secret that this process must not have. */
 export function loadWebConfig(options: LoadOptions = {}): WebConfig {
-  const { shownFile, file, around, secrets, parsed } = read(options);
-  const findings = [...webhookSecretFindings(secrets), ...databaseFindings(secrets), ...webFindings(secrets)];
+  const { shownFile, file, around, secrets, parsed, surroundings } = read(options);
+  const findings = [
+    ...surroundings,
+    ...webhookSecretFindings(secrets),
+    ...databaseFindings(secrets),
+    ...webFindings(secrets),
+  ];
   const problems = [
     ...(parsed.success ? [] : parsed.error.issues.flatMap((issue) => problemsOf(issue, around.document))),
     ...secrets.problems,

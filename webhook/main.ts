@@ -1,5 +1,5 @@
 /**
- * The process: load the configuration, wire, listen, work; and on SIGTERM or SIGINT stop in the reverse order. On a NixOS host it runs twice, as
+ * The process: load the configuration, wire, listen, work; and on SIGTERM, SIGINT or SIGHUP stop in the reverse order. On a NixOS host it runs twice, as
  * `--only web` and `--only reconciler`: what the Internet talks to has no key but the webhook's (docs/reference/security.md).
  */
 import { dirname, join } from 'node:path';
@@ -91,7 +91,7 @@ function serviceOf(stack: AsyncDisposableStack, sayGoodbye: () => void): Service
 
 const USAGE = `npm start -- [--config berth.toml]
 
-Runs the Berth operator until SIGTERM or SIGINT.
+Runs the Berth operator until SIGTERM, SIGINT or SIGHUP.
 
   --config FILE   configuration (default: $BERTH_CONFIG, or berth.toml in this directory)
   --only PART     one part of it as a process of its own: web (takes deliveries) or reconciler (all the rest)
@@ -145,7 +145,8 @@ async function main(words: readonly string[]): Promise<number> {
       return 0;
     }
     const stopAsked = Promise.withResolvers<void>();
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stopAsked.resolve());
+    // SIGHUP is what a terminal sends that is closed.
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, () => stopAsked.resolve());
     const service = await start();
     await stopAsked.promise;
     await service.stop();

@@ -22,6 +22,7 @@ import { nixosContainerRuntime } from './adapters/runtimes/nixos-container/runti
 import { processRuntime } from './adapters/runtimes/process/runtime.ts';
 import { separateShell } from './adapters/shell/separate-shell.ts';
 import { lockStateDirectory } from './adapters/state-directory/directory-lock.ts';
+import { readHostId, writeHostId } from './adapters/state-directory/host-id.ts';
 import type { Config, WebConfig } from './config.ts';
 import { OperatorError } from './core/errors.ts';
 import type { Slug } from './core/names.ts';
@@ -152,15 +153,19 @@ async function openPostgres(
 ): Promise<{ state: State; databases: AppDatabases; postgresChoice: string }> {
   const given = config.state.databaseUrl?.reveal() ?? null;
   const server = given === null ? await embeddedServer(config, log, stack) : serverAt(given);
+  const { directory } = config.state;
+  const hostId = readHostId(directory);
   const state = stack.adopt(
     await openState({
       url: server.url,
       pool: config.runtime.pool,
+      sole: { hostId },
       log,
       onFenced: (reason) => log.warn({ err: reason }, 'our locks were lost'),
     }),
     (each) => each.close(),
   );
+  if (hostId === null && state.hostId !== null) writeHostId(directory, state.hostId);
   // Containers reach the server at the host's side of their own link.
   const appHost = config.runtime.kind === 'nixos-container' ? null : server.appHost;
   const databases = stack.adopt(await openAppDatabases({ ...server, appHost, log }), (each) => each.close());
@@ -246,12 +251,16 @@ export function listenError(
   section: 'gateway' | 'server',
   at: { host: string; port: number },
 ): unknown {
-  if (!(error instanceof Error) || !('syscall' in error) || error.syscall !== 'listen') return error;
+  if (!(error instanceof Error) || !('syscall' in error)) return error;
+  const reason = 'code' in error ? String(error.code) : error.message;
+  const isHost = reason !== 'EADDRINUSE' && reason !== 'EACCES';
   return new OperatorError(
     'CONFIG_INVALID',
-    `${section}.port: cannot listen on ${at.host}:${at.port} (${'code' in error ? String(error.code) : error.message}).`,
+    `${section}.${isHost ? 'host' : 'port'}: cannot listen on ${at.host}:${at.port} (${reason}).`,
     {
-      hint: `Choose another [${section}] port in the configuration, or stop what uses this one.`,
+      hint: isHost
+        ? `Give [${section}] host an address of this machine, such as 127.0.0.1 or 0.0.0.0.`
+        : `Choose another [${section}] port in the configuration, or stop what uses this one.`,
       cause: error,
     },
   );

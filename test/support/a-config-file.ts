@@ -31,12 +31,14 @@ export interface Given {
   mode?: number;
   env?: Record<string, string>;
   networks?: { interface: string; cidr: string }[];
+  now?: Date;
 }
 
 /** Loads it with the least that is needed beside. */
 export function load(given: Given): Config {
   const file = given.file ?? aFile(given.text ?? GOOD, given.mode);
-  return loadConfig({ file, env: given.env ?? GOOD_ENV, networks: given.networks ?? [] });
+  const now = given.now === undefined ? {} : { now: given.now };
+  return loadConfig({ file, env: given.env ?? GOOD_ENV, networks: given.networks ?? [], ...now });
 }
 
 /** What is said when it is refused; fails when it is accepted. */

@@ -146,6 +146,16 @@ export function webFindings({ found, refused }: GivenSecrets): Finding[] {
   ];
 }
 
+/** No version of ours is older. */
+const EARLIEST = new Date('2026-01-01T00:00:00Z');
+
+/** With the clock of a machine that has lost it, every certificate is one of the future and every pause is over. */
+export function clockFindings(now: Date): Finding[] {
+  return now >= EARLIEST
+    ? []
+    : [{ key: '', message: `The clock of this machine says ${now.toISOString()}. Set it: timedatectl set-ntp true` }];
+}
+
 const isWildcard = (host: string) => host === '0.0.0.0' || host === '::';
 
 /** Two listeners on one port would end in one of them not starting. */

@@ -240,9 +240,14 @@ export const ERROR_CODES = {
     hint: 'Correct the keys that the message names; berth.example.toml explains each.',
   },
   OPERATOR_ALREADY_RUNNING: {
-    summary: 'Another operator already works with this state directory.',
+    summary: 'Another operator already works with this state directory, or with this database.',
     retry: 'never',
-    hint: 'Stop the other one, or give this one a `state.directory` of its own.',
+    hint: 'Stop the other one, or give this one a `state.directory` and a database of its own.',
+  },
+  STATE_OF_ANOTHER_HOST: {
+    summary: 'The database is that of another host: what it knows does not lie in this state directory.',
+    retry: 'never',
+    hint: 'Give this host a database of its own. If it is to take the other’s over, whose operator is stopped for good, remove `host-id` from the state directory: what runs is then brought up here again.',
   },
   STATE_TOO_NEW: {
     summary: 'The database was written by a newer version of Berth.',

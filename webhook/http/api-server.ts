@@ -74,19 +74,32 @@ function statusOf(error: OperatorError): number {
 
 /**
  * Listens on a unix socket that only we can reach: its directory is made with mode 0700 and the socket has 0600. What is left of an operator that
- * was killed is replaced; a socket that answers is not. Throws OPERATOR_ALREADY_RUNNING, or CONFIG_INVALID for a directory that others may enter.
+ * was killed is replaced; a socket that answers is not. Throws OPERATOR_ALREADY_RUNNING, or CONFIG_INVALID for a directory that others may enter or that
+ * cannot hold it.
  */
 export async function listenOnSocket(app: FastifyInstance, path: string): Promise<void> {
   const directory = dirname(path);
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw socketError(`${directory} cannot be made`, error);
+  }
   const { uid, mode } = statSync(directory);
   if (uid !== process.geteuid?.() || (mode & 0o077) !== 0) {
     const message = `operator.socket: ${directory} can be entered by others. Name a socket in a directory of its own with mode 0700.`;
     throw new OperatorError('CONFIG_INVALID', message);
   }
   await removeStaleSocket(path);
-  await app.listen({ path });
+  await app.listen({ path }).catch((error: unknown) => {
+    throw socketError(`cannot listen on ${path}`, error);
+  });
   chmodSync(path, 0o600);
+}
+
+function socketError(what: string, error: unknown): OperatorError {
+  const reason = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+  const message = `operator.socket: ${what} (${reason}). Name a socket in a directory that this user may write to.`;
+  return new OperatorError('CONFIG_INVALID', message, { cause: error });
 }
 
 async function removeStaleSocket(path: string): Promise<void> {

@@ -76,6 +76,10 @@ test('a directory that others may enter, and a file that is no socket, are refus
     writeFileSync(file, 'not a socket');
     await assert.rejects(listenOnSocket(app, file), { code: 'CONFIG_INVALID', message: /is not a socket/ });
     assert.ok(existsSync(file));
+    await assert.rejects(listenOnSocket(app, join(file, 'below/x.sock')), {
+      code: 'CONFIG_INVALID',
+      message: /^operator\.socket: .*\/file\/below cannot be made \(ENOTDIR\)/,
+    });
     await app.close();
   } finally {
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });

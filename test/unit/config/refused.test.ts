@@ -232,6 +232,11 @@ const REFUSED: { name: string; given: Given; says: RegExp[] }[] = [
     says: [/:5: grants\[0\]\.secrets no value is given for STRIPE_KEY/],
   },
   {
+    name: 'a clock that was lost',
+    given: { now: new Date(1_000) },
+    says: [/The clock of this machine says 1970-01-01T00:00:01\.000Z\. Set it: timedatectl/],
+  },
+  {
     name: 'a socket path that does not fit',
     given: { text: `${GOOD}[operator]\nsocket = "/run/${'x'.repeat(120)}"\n` },
     says: [/:4: operator\.socket .*longer than the 103 bytes/],

@@ -94,7 +94,12 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
 
   const port = (await adopt(server)) ?? (await startOnAPort(server));
   const url = urlOf(server, port);
-  await ensureStateDatabase(server, port);
+  try {
+    await ensureStateDatabase(server, port);
+  } catch (error) {
+    await stop(server);
+    throw failed('The embedded PostgreSQL has no database for our state.', String(error), error);
+  }
   const stopping = new AbortController();
   let watching: Promise<void> = Promise.resolve();
   return {

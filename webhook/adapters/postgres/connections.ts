@@ -99,8 +99,19 @@ function isUnavailable(error: unknown): boolean {
   );
 }
 
-/** Whatever a statement threw: STATE_UNAVAILABLE when PostgreSQL is away, else the error itself. */
+/** SQLSTATE 28: invalid authorization; 3D000: no such database. It answers, and lets us in no more than one that is away. */
+function isRefused(error: unknown): error is Error {
+  const code = error instanceof Error && 'code' in error ? error.code : null;
+  return typeof code === 'string' && /^(?:28...|3D000)$/.test(code);
+}
+
+/** Whatever a statement or a connection threw: STATE_UNAVAILABLE when PostgreSQL is away or does not let us in, else the error itself. */
 export function stateError(error: unknown): unknown {
+  if (isRefused(error))
+    return new OperatorError('STATE_UNAVAILABLE', `PostgreSQL does not let us in: ${error.message}.`, {
+      cause: error,
+      hint: 'Check role, password and database of DATABASE_URL (`state.database_url`), and pg_hba.conf of the server.',
+    });
   if (!isUnavailable(error)) return error;
   return new OperatorError('STATE_UNAVAILABLE', 'PostgreSQL does not answer.', { cause: error });
 }

@@ -9,7 +9,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Client, type QueryResultRow } from 'pg';
 import { OperatorError } from '../../core/errors.ts';
 import type { Log } from '../../ports.ts';
-import { connectionConfig, rowsOf } from './connections.ts';
+import { connectionConfig, rowsOf, stateError } from './connections.ts';
+import { takeOperatorLock } from './sole-operator.ts';
 
 /** A heartbeat without an answer for so long: the connection hangs, and the server may have given it up. */
 const HEARTBEAT_TIMEOUT_MS = 10_000;
@@ -42,18 +43,23 @@ export interface Liveness {
 interface LivenessOptions {
   readonly url: string;
   readonly log: Log;
+  /** The only operator's: with the lock that says so, for which another one is waited for so long at the first connection. */
+  readonly lock: { readonly patienceMs: number } | null;
   /** Called each time that the connection was lost. */
   readonly onLost: (reason: OperatorError) => void;
 }
 
-/** Throws STATE_UNAVAILABLE when PostgreSQL cannot be reached now; later losses are healed by connecting again. */
+/**
+ * Throws STATE_UNAVAILABLE when PostgreSQL cannot be reached now, OPERATOR_ALREADY_RUNNING when another operator has the lock; later losses are healed by
+ * connecting again.
+ */
 export async function openLiveness(options: LivenessOptions): Promise<Liveness> {
   const closing = new AbortController();
   let connection: Connection | null = null;
   let coming = Promise.withResolvers<Life>();
 
-  const connect = async (): Promise<void> => {
-    const opened = await openConnection(options.url);
+  const connect = async (patienceMs = 0): Promise<void> => {
+    const opened = await openConnection(options, patienceMs);
     connection = opened;
     const { life } = opened;
     life.lost.addEventListener('abort', () => {
@@ -75,13 +81,13 @@ export async function openLiveness(options: LivenessOptions): Promise<Liveness> 
         options.log.info({}, 'connected to PostgreSQL again');
         return;
       } catch (error) {
-        options.log.debug({ err: error }, 'PostgreSQL is still away');
+        options.log.debug({ err: error }, 'PostgreSQL is still away, or another operator has our place');
         await delay(RECONNECT_MS, undefined, { signal: closing.signal }).catch(() => undefined);
       }
     }
   };
 
-  await connect();
+  await connect(options.lock?.patienceMs);
   return {
     current: async (signal) => connection?.life ?? (await abortable(coming.promise, closing.signal, signal)),
     isAlive: () => connection !== null,
@@ -99,9 +105,17 @@ interface Connection {
   readonly life: Life;
 }
 
-/** Resolves with a connection that has answered. */
-async function openConnection(url: string): Promise<Connection> {
-  const client = new Client({ ...connectionConfig(url, 'berth liveness'), query_timeout: HEARTBEAT_TIMEOUT_MS });
+/**
+ * A machine that goes without a word leaves its connection behind, with all locks; PostgreSQL's system would ask after two hours. Asked after 5 s and then
+ * each 3 s, it is given up after 14. Ignored on a unix socket.
+ */
+const DEAD_PEER_SETTINGS = '-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=3 -c tcp_keepalives_count=3';
+
+/** Resolves with a connection that has answered, and has the lock. */
+async function openConnection({ url, lock, log }: LivenessOptions, patienceMs: number): Promise<Connection> {
+  const config = connectionConfig(url, 'berth liveness');
+  const options = `${config.options} ${DEAD_PEER_SETTINGS}`;
+  const client = new Client({ ...config, options, query_timeout: HEARTBEAT_TIMEOUT_MS });
   const lost = new AbortController();
   const lose = (cause?: Error) =>
     lost.abort(
@@ -112,12 +126,13 @@ async function openConnection(url: string): Promise<Connection> {
   const life = lifeOf(client, lost.signal);
   try {
     await client.connect();
+    if (lock !== null) await takeOperatorLock(client, patienceMs, log);
     // A first answer proves more than a connection: the server may be starting up or shutting down.
     await life.deadWorkerPools();
     lost.signal.throwIfAborted();
   } catch (error) {
     await client.end().catch(() => undefined);
-    throw error;
+    throw stateError(error);
   }
   return { client, life };
 }

@@ -29,7 +29,7 @@ const fileMigrations: MigrationProvider = {
 
 /**
  * Safe to call from several processes at once: one migrates, the others wait for it.
- * Throws STATE_TOO_NEW, and then changes nothing, when a newer version has already migrated; STATE_UNAVAILABLE.
+ * Throws STATE_TOO_NEW, and then changes nothing, when a newer version has already migrated; CONFIG_INVALID for a role that may not; STATE_UNAVAILABLE.
  */
 export async function migrate(url: string, log: Log): Promise<void> {
   // A connection of its own holds the lock: it is freed by the server itself if we die half-way.
@@ -43,11 +43,26 @@ export async function migrate(url: string, log: Log): Promise<void> {
     await runMigrations({ pgPool: pool, logger: graphileLogger(log) });
     await migrateOwn(new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) }), log);
   } catch (error) {
-    throw stateError(error);
+    throw rightError(error) ?? stateError(error);
   } finally {
     await holder.end();
     await pool.end();
   }
+}
+
+/** SQLSTATE of insufficient privilege. */
+const NO_RIGHT = '42501';
+
+function rightError(error: unknown): OperatorError | null {
+  if (!(error instanceof Error) || !('code' in error) || error.code !== NO_RIGHT) return null;
+  return new OperatorError(
+    'CONFIG_INVALID',
+    `state.database_url: its role may not prepare the database: ${error.message}.`,
+    {
+      cause: error,
+      hint: 'Give it a database that it owns (CREATE DATABASE … OWNER …), and CREATEDB and CREATEROLE.',
+    },
+  );
 }
 
 async function refuseNewer(client: Client): Promise<void> {

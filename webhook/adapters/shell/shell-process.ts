@@ -47,5 +47,4 @@ process.once('disconnect', () => {
   for (const controller of running.values()) controller.abort();
 });
 // A terminal or systemd sends these to the whole group; when it is time to go, the parent says so.
-process.on('SIGINT', () => undefined);
-process.on('SIGTERM', () => undefined);
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => undefined);
