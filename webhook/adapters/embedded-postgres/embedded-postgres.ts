@@ -214,7 +214,8 @@ async function adopt(server: Server): Promise<number | null> {
       return running.port;
     }
     if (answer === 'foreign' || Date.now() >= deadline) {
-      server.log.warn(running, 'the embedded PostgreSQL that is running does not answer; it is restarted');
+      const what = answer === 'foreign' ? 'does not take our password' : 'does not answer';
+      server.log.warn(running, `the embedded PostgreSQL that is running ${what}; it is restarted`);
       await stop(server);
       return null;
     }
