@@ -11,7 +11,7 @@ export type Inventory = Readonly<Record<string, number>>;
 const COUNTS = `
   select
     (select count(*) from pg_database where datname like 'preview\\_%') as databases,
-    (select count(*) from pg_roles where rolname like 'preview\\_%') as roles,
+    (select count(*) from pg_roles where rolname like 'preview\\_%' or rolname like 'berth\\_gone\\_%') as roles,
     (select count(*) from berth.slots) as slots,
     (select count(*) from berth.host_labels) as "host names",
     (select count(*) from berth.instances) as "instance records",

@@ -234,6 +234,34 @@ function tenantTests(programs: string): void {
     assert.equal(await canConnect(as(user)), false);
     await connected.end().catch(() => undefined);
   });
+
+  test('nor is it kept from that by what another gave it or keeps locked', async () => {
+    const [user = aDatabase(0), other = aDatabase(0), third = aDatabase(0)] = tenants;
+    await usingClient(as(other), async (client) => {
+      await client.query(`CREATE TABLE given (a int); GRANT SELECT ON given TO ${user}`);
+      await client.query(`GRANT CONNECT ON DATABASE ${other} TO ${third} WITH GRANT OPTION`);
+    });
+    await usingClient(as(third), async (client) => {
+      await client.query(`GRANT CONNECT ON DATABASE ${other} TO ${user}`);
+    });
+    const holding = as(other);
+    const ended = new Promise((resolve) => holding.on('error', resolve));
+    await holding.connect();
+    await holding.query(`BEGIN; ALTER ROLE ${other} IN DATABASE ${user} SET work_mem = '1MB'`);
+    await databases.remove(user);
+    await ended;
+    assert.equal((await databases.list()).includes(user), false);
+    const gone = async () => {
+      let found: unknown[] = [];
+      await usingClient(postgres.local({ user: 'berth', database: 'berth' }), async (client) => {
+        found = (await client.query(`SELECT FROM pg_roles WHERE rolname LIKE 'berth\\_gone\\_%'`)).rows;
+      });
+      return found.length;
+    };
+    assert.equal(await gone(), 1);
+    await databases.remove(other);
+    assert.equal(await gone(), 0);
+  });
 }
 
 const passwordOf = (user: string) => `of-${user}`;

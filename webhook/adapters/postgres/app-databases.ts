@@ -14,6 +14,7 @@ import { WEB_ROLE } from './intake-state.ts';
 import { copyTemplate, ensureTemplate, SEEDS_ROLE, type Seeding } from './seed-templates.ts';
 import {
   createDatabase,
+  dropGoneRoles,
   ensureGroup,
   ensureTenant,
   markFinished,
@@ -59,6 +60,8 @@ export async function openAppDatabases(
     const mark = await prepareServer(pool, options.log);
     const timeoutMs = options.seedTimeoutMs ?? SEED_TIMEOUT_MS;
     const server = { pool, url: options.url, mark, timeoutMs, log: options.log };
+    // Whoever removed what spoke of them may have been killed before it looked.
+    await dropGoneRoles(server);
     return { ...appDatabases(server, options), close: () => pool.end() };
   } catch (error) {
     await pool.end();

@@ -46,7 +46,8 @@ export async function ensureGroup(pool: Pool, group: string): Promise<void> {
  * The role with its mark, its password and no right beyond its own database; one transaction, so never without the mark. Resolves to whether its
  * database was finished before; otherwise there is none, and the mark says so. Throws DATABASE_FAILED for what is somebody else's.
  */
-export async function ensureTenant({ pool, mark }: TenantServer, tenant: Tenant): Promise<boolean> {
+export async function ensureTenant(server: TenantServer, tenant: Tenant): Promise<boolean> {
+  const { pool, mark } = server;
   const { name } = tenant;
   const role = escapeIdentifier(name);
   const verifier = escapeLiteral(await scramVerifier(tenant.password));
@@ -72,7 +73,7 @@ export async function ensureTenant({ pool, mark }: TenantServer, tenant: Tenant)
     await client.query(`comment on role ${role} is ${escapeLiteral(unfinished(mark))}`);
     return found === null ? 'new' : 'unfinished';
   });
-  if (was === 'unfinished') await dropDatabase(pool, name);
+  if (was === 'unfinished') await dropDatabase(server, name);
   return was === 'finished';
 }
 
@@ -137,21 +138,70 @@ export async function markFinished(connection: Pool | ClientBase, mark: string, 
   await rowsOf(connection, `comment on role ${escapeIdentifier(name)} is ${escapeLiteral(mark)}`);
 }
 
-/** Database first: the role carries the mark by which an unfinished removal is found again. */
-export async function removeTenant({ pool, mark }: TenantServer, name: string): Promise<void> {
-  const [found] = await rowsOf(
+/**
+ * Database first: the role carries the mark by which an unfinished removal is found again. Other tenants cannot keep it from going: whoever holds its
+ * database is cut off, and a role that they speak of leaves its name, as `berth_gone_<number>`, and goes when they do.
+ */
+export async function removeTenant(server: TenantServer, name: string): Promise<void> {
+  const { pool, mark } = server;
+  const [found] = await rowsOf<{ oid: number }>(
     pool,
-    `select from pg_roles where rolname = $1 and shobj_description(oid, 'pg_authid') = any ($2)`,
+    `select oid from pg_roles where rolname = $1 and shobj_description(oid, 'pg_authid') = any ($2)`,
     [name, [mark, unfinished(mark)]],
   );
   if (found === undefined) return;
+  const role = escapeIdentifier(name);
   // Nobody new gets in between the end of those who are connected and the end of the database.
-  await rowsOf(pool, `alter role ${escapeIdentifier(name)} nologin`);
-  await dropDatabase(pool, name);
-  await rowsOf(pool, `drop role if exists ${escapeIdentifier(name)}`);
+  await rowsOf(pool, `alter role ${role} nologin`);
+  await dropDatabase(server, name);
+  await dropRole(pool, name).catch(async (error: { code?: string }) => {
+    if (error.code !== STILL_SPOKEN_OF && error.code !== LOCKED) throw error;
+    // A right that another tenant gave it, in its own database, could only be taken back there, where that one is at home. The role can do nothing
+    // any more, and whoever has this name next is somebody else.
+    await rowsOf(pool, `alter role ${role} rename to ${escapeIdentifier(GONE + found.oid)}`);
+  });
+  await dropGoneRoles(server);
 }
 
-async function dropDatabase(pool: Pool, name: string): Promise<void> {
+const GONE = 'berth_gone_';
+
+/** SQLSTATE of PostgreSQL's manual, appendix A. */
+const STILL_SPOKEN_OF = '2BP01';
+const LOCKED = '55P03';
+
+/** Whoever is about to speak of a role has it locked until the end of its transaction, which may never come. */
+const ROLE_LOCK_TIMEOUT_MS = 10;
+
+async function dropRole(pool: Pool, name: string): Promise<void> {
+  await rowsOf(pool, `set local lock_timeout = ${ROLE_LOCK_TIMEOUT_MS}; drop role if exists ${escapeIdentifier(name)}`);
+}
+
+/** So many are tried in one go: a tenant may keep any number of them locked. */
+const GONE_ROLES_AT_ONCE = 20;
+
+/** Drops the roles of removed tenants that nobody speaks of any more: in no order, so that those that cannot go do not keep the others from their turn. */
+export async function dropGoneRoles({ pool, mark }: TenantServer): Promise<void> {
+  // Since PostgreSQL 16 memberships are among what speaks of a role. They go with it.
+  const gone = await rowsOf<{ name: string }>(
+    pool,
+    `select rolname as name from pg_roles
+     where starts_with(rolname, $1) and shobj_description(oid, 'pg_authid') = any ($2)
+       and not exists (
+         select from pg_shdepend
+         where refclassid = 'pg_authid'::regclass and refobjid = pg_roles.oid and classid <> 'pg_auth_members'::regclass
+       )
+     order by random() limit $3`,
+    [GONE, [mark, unfinished(mark)], GONE_ROLES_AT_ONCE],
+  );
+  // Somebody speaks of it again, or another operator was faster: the next removal looks again.
+  for (const { name } of gone) await dropRole(pool, name).catch(() => undefined);
+}
+
+/** Of waiting for others, before they are cut off: who means no harm has a database locked for less. */
+const LOCK_PATIENCE_MS = 1_000;
+
+async function dropDatabase(server: TenantServer, name: string): Promise<void> {
+  const { pool } = server;
   const [found] = await rowsOf<{ isTemplate: boolean }>(
     pool,
     'select datistemplate as "isTemplate" from pg_database where datname = $1',
@@ -160,7 +210,35 @@ async function dropDatabase(pool: Pool, name: string): Promise<void> {
   if (found === undefined) return;
   // Its owner may have said so, and then it could not be dropped.
   if (found.isTemplate) await rowsOf(pool, `alter database ${escapeIdentifier(name)} is_template false`);
-  await rowsOf(pool, `drop database if exists ${escapeIdentifier(name)} with (force)`);
+  const client = await pool.connect().catch((error: unknown) => {
+    throw stateError(error);
+  });
+  let cutting = Promise.resolve();
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    const [row] = await rowsOf<{ pid: number }>(client, 'select pg_backend_pid() as pid');
+    timer = setTimeout(() => {
+      cutting = cutOffBlockers(server, row?.pid ?? 0);
+    }, LOCK_PATIENCE_MS);
+    await rowsOf(client, `drop database if exists ${escapeIdentifier(name)} with (force)`);
+  } finally {
+    clearTimeout(timer);
+    await cutting;
+    client.release();
+  }
+}
+
+/**
+ * Ends the sessions of tenants that a session of ours waits for. `force` ends those in the database only, and a transaction elsewhere can have it locked
+ * too: `alter role … in database …` is enough. Who comes later waits for us.
+ */
+async function cutOffBlockers({ url, mark }: TenantServer, pid: number): Promise<void> {
+  const blockers = `
+    select pg_terminate_backend(pid) from pg_stat_activity
+    where pid = any (pg_blocking_pids($1)) and shobj_description(usesysid, 'pg_authid') = any ($2)`;
+  await withClient(clientFor(url, { applicationName: 'berth locks' }), (client) =>
+    rowsOf(client, blockers, [pid, [mark, unfinished(mark)]]),
+  ).catch(() => undefined);
 }
 
 interface Login {
