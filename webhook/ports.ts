@@ -274,7 +274,7 @@ export interface Runtime {
   prepare(spec: Pick<InstanceSpec, 'name' | 'system' | 'manifest'>): Promise<void>;
   /** Makes room for the instance and returns the directory where Sources.place is to put its files. */
   ensureDirectory(name: InstanceName): Promise<string>;
-  /** Runs the setup command in the sandbox, from its beginning. Throws SETUP_FAILED or SETUP_TIMED_OUT with the last lines. */
+  /** Runs the setup command in the sandbox, on files that were just placed. Throws SETUP_FAILED or SETUP_TIMED_OUT with the last lines. */
   setUp(spec: InstanceSpec, signal: AbortSignal): Promise<void>;
   /** Its services run (started once, supervised from then on). Throws START_FAILED. */
   start(spec: InstanceSpec, signal: AbortSignal): Promise<void>;

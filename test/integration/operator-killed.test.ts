@@ -1,6 +1,9 @@
-/** Promise R1, R8: the operator is killed while previews run and in the middle of a setup; nothing is lost, built again or left behind. */
+/** Promise R1, R7, R8: the operator is killed while previews run and in the middle of a setup; nothing is lost, built again or left behind. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { appFiles, aRealService, type RealService } from '../support/a-real-service.ts';
@@ -86,6 +89,36 @@ test('a stop and a start: previews go on, and are updated afterwards', async () 
   await pull.push({ 'message.txt': 'Second' });
   await service.shows(pull, pull.head);
 });
+
+for (const end of ['kill', 'stop'] as const)
+  test(`a setup that a ${end} cut off is begun again on files and a home as they were at first`, async () => {
+    const asked: ServerResponse[] = [];
+    const gate = createServer((_, response) => asked.push(response)).listen(0, '127.0.0.1');
+    await once(gate, 'listening');
+    try {
+      const { port } = gate.address() as AddressInfo;
+      const pull = await service.open(`begun-${end}`, {
+        ...STAMPED,
+        // It gets through once, and not before it is told to.
+        'preview.toml': (appFiles('hello-node')['preview.toml'] ?? '').replace(
+          /\[setup\][^[]*/,
+          `[setup]\ncommand = "mkdir dist ~/cache && node wait.js && node setup.js"\n\n`,
+        ),
+        'wait.js': `await fetch('http://127.0.0.1:${port}/');\n`,
+      });
+      await waitUntil('the setup is in the middle', () => asked.length === 1, 60_000);
+      await service.operator[end]();
+      await service.operator.start();
+      await waitUntil('it is begun again', () => asked.length === 2, 60_000);
+      asked[1]?.end();
+      await service.shows(pull, pull.head);
+      await service.says(pull, 'is live', pull.head);
+      await pull.close();
+    } finally {
+      gate.closeAllConnections();
+      gate.close();
+    }
+  });
 
 const instances = () => join(service.operator.stateDirectory, 'instances');
 

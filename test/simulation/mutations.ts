@@ -68,6 +68,12 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: '',
   },
   {
+    name: 'begin a setup again on what an earlier one left',
+    file: 'webhook/reconcile/bring-up.ts',
+    find: '      op.store.saveInstance(work.lock, name, { sourcePlacedAt: null }),\n',
+    replace: '',
+  },
+  {
     name: 'make the record of a switch before the switch',
     file: 'webhook/reconcile/bring-up.ts',
     find: '  await op.routes.ensure(routeOf(op, slug, instance, manifest));\n',

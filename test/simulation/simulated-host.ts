@@ -8,8 +8,8 @@ export interface HostInstance {
   readonly name: InstanceName;
   /** The commit whose tree is in its directory; null for an empty or half-placed one. */
   placed: Sha | null;
-  /** The commit for which setup ran to its end. */
-  setUp: Sha | null;
+  /** Whether a setup was begun on the files that are there: most do not get through a second time. */
+  setUpBegun: boolean;
   running: boolean;
   /** Owner of the repository whose code is in it, to see whether a stranger's code ever ran. */
   headRepositoryId: number | null;

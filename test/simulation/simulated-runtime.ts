@@ -93,7 +93,13 @@ export function simulatedRuntime({ host, faults, clock, random, pool }: Shared, 
     ensureDirectory: (name) =>
       faults.effect(process, 'runtime.ensureDirectory', () => {
         if (!host.instances.has(name))
-          host.instances.set(name, { name, placed: null, setUp: null, running: false, headRepositoryId: null });
+          host.instances.set(name, {
+            name,
+            placed: null,
+            setUpBegun: false,
+            running: false,
+            headRepositoryId: null,
+          });
         return name;
       }),
     setUp: async (spec, signal) => {
@@ -103,13 +109,14 @@ export function simulatedRuntime({ host, faults, clock, random, pool }: Shared, 
         process,
         'runtime.setUp',
         async () => {
+          if (instance.setUpBegun) throw new OperatorError('SETUP_FAILED', 'mkdir: dist: File exists');
+          instance.setUpBegun = true;
           await clock.sleep(random.integer(1, SETUP_MS_MAX), signal);
           if (spec.manifest.setup?.command === 'fail')
             throw new OperatorError('SETUP_FAILED', 'setup ended with status 1', { detail: 'boom' });
-          instance.setUp = instance.placed;
         },
         () => {
-          instance.setUp = null;
+          instance.setUpBegun = true;
         },
       );
     },
@@ -133,7 +140,7 @@ export function simulatedRuntime({ host, faults, clock, random, pool }: Shared, 
         },
         () => {
           const instance = host.instances.get(name);
-          if (instance !== undefined) Object.assign(instance, { running: false, placed: null, setUp: null });
+          if (instance !== undefined) Object.assign(instance, { running: false, placed: null });
         },
       ),
     async *logs() {},

@@ -57,6 +57,7 @@ export interface InstanceRecord {
   readonly system: string | null;
   /** Whether that had been built before this instance asked for it; null until it is known. */
   readonly isSystemCached: boolean | null;
+  /** Null again while a setup changes the files, until it has run to its end. */
   readonly sourcePlacedAt: Date | null;
   readonly setUpAt: Date | null;
   readonly upstreams: Upstreams | null;

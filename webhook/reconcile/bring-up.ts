@@ -126,7 +126,7 @@ export async function placeSource(
   work: BringUp,
 ): Promise<StepResult> {
   const { name } = instanceOf(work);
-  // A directory that is there before anything was placed belonged to somebody else: its data must not leak into this instance.
+  // What is there already belonged to somebody else, whose data must not leak into this instance, or has what an unfinished setup left.
   if ((await op.runtime.observe(name)) !== null) await op.runtime.remove(name);
   const directory = await op.runtime.ensureDirectory(name);
   await op.sources.place(sourceOf(work), directory, work.signal);
@@ -202,15 +202,22 @@ export async function buildSystem(op: Pick<Operator, 'store' | 'runtime'>, work:
   return DONE;
 }
 
-/** The app’s setup has run to its end once. Throws SETUP_FAILED with its last lines. */
+/**
+ * The app’s setup has run to its end once, on files as they were placed: while it runs they count as not placed, so that one that was cut off leads to
+ * new ones, whoever comes after it. Throws SETUP_FAILED with its last lines.
+ */
 export async function setUp(op: Operator, work: BringUp): Promise<StepResult> {
+  const { name, sourcePlacedAt } = instanceOf(work);
   if (manifestIn(work).setup !== undefined) {
-    const spec = await specOf(op, work);
+    const [spec] = await Promise.all([
+      specOf(op, work),
+      op.store.saveInstance(work.lock, name, { sourcePlacedAt: null }),
+    ]);
     await op.runtime.setUp(spec, work.signal).catch(async (error: unknown) => {
       throw await causeOf(op, work, error);
     });
   }
-  await op.store.saveInstance(work.lock, instanceOf(work).name, { setUpAt: op.clock.now() });
+  await op.store.saveInstance(work.lock, name, { sourcePlacedAt, setUpAt: op.clock.now() });
   return DONE;
 }
 

@@ -103,6 +103,31 @@ test('the operator and hostd can be killed at any time: previews go on, and are 
   await eventually(async () => !(await preview('list', '--json')).includes('shop-1'), 'the preview is gone');
 });
 
+test('a setup that was cut off is begun again on files as they were at first', async (t) => {
+  const github = await anOperator(t);
+  const repository = await github.addRepository('acme/shop', shopAt('0'));
+  const files = shopAt('1');
+  // Hangs the first time, and gets through the second, where nothing is left of the first but the database.
+  const setup = `setup]
+command = '''
+set -e; mkdir dist ~/cache; psql -q "$DATABASE_URL" -c "create table if not exists runs (n int)" -c "insert into runs values (1)"
+echo begun; test "$(psql -XAtc "select count(*) from runs" "$DATABASE_URL")" = 2 || sleep 600'''
+[[services`;
+  await repository.commit('feature', {
+    ...files,
+    'preview.toml': files['preview.toml']?.replace(/setup\][^]*?\[\[services/, setup) ?? '',
+  });
+  const pull = await repository.openPullRequest({ head: 'feature' });
+  const begun = async () => (await preview('logs', 'shop-1').catch(() => '')).includes('begun');
+  await eventually(begun, 'the setup is in the middle');
+  host('systemctl', 'kill', '--signal=SIGKILL', 'berth-operator');
+  await eventually(() => hostStatus('systemctl', 'status', 'berth-operator') !== 0, 'the operator is gone');
+  startOperator();
+  await shows(shop, 'version 1');
+  await pull.close();
+  await eventually(async () => !(await preview('list', '--json')).includes('shop-1'), 'the preview is gone');
+});
+
 test('a preview that failed says why at its own address, and the page goes when it is closed', async (t) => {
   const github = await anOperator(t);
   const repository = await github.addRepository('acme/shop', shopAt('0'));

@@ -318,7 +318,7 @@ test('doctor finds what belongs to nobody and what is not as wanted; --fix sees 
   operator.world.host.instances.set(stray, {
     name: stray,
     placed: null,
-    setUp: null,
+    setUpBegun: false,
     running: true,
     headRepositoryId: null,
   });

@@ -79,6 +79,12 @@ test('killed anywhere in a bring-up: it goes on with what is missing', () => {
     ['check-health'],
     ['switch-route'],
   ]);
+  const inSetUp = aPreview({ instances: [{ ...placed, sourcePlacedAt: null }] });
+  assert.deepEqual(stepsOf(present(), inSetUp, world).slice(0, 3), [
+    ['fetch-source'],
+    ['place-source', 'build-system'],
+    ['set-up'],
+  ]);
   const setUp = aPreview({ instances: [{ ...placed, setUpAt: ago(4_000) }] });
   assert.deepEqual(stepsOf(present(), setUp, world), [['build-system'], ['start'], ['check-health'], ['switch-route']]);
 });

@@ -1,5 +1,5 @@
 /** The files of an instance: given to its user, and taken away. */
-import { lchownSync, lstatSync, readdirSync } from 'node:fs';
+import { lchownSync } from 'node:fs';
 import { chmod, chown, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
@@ -71,13 +71,4 @@ export async function isDirectory(path: string): Promise<boolean> {
     (found) => found.isDirectory(),
     () => false,
   );
-}
-
-/** Whether nothing has been done with a directory that was made for the app: it is empty, ours, and nobody else may enter it. */
-export function isUntouched(path: string): boolean {
-  // Two answers of 10 µs; through the thread pool they would take a millisecond.
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found?.isDirectory() !== true || found.uid !== process.getuid?.() || (found.mode & 0o7777) !== 0o700)
-    return false;
-  return readdirSync(path).length === 0;
 }

@@ -16,7 +16,7 @@ import { refuseTakenPorts } from './free-ports.ts';
 import { hostPrograms, type HostPrograms } from './host-programs.ts';
 import { layoutOf, type InstanceLayout } from './layout.ts';
 import { readLogs } from './log-reader.ts';
-import { isDirectory, isUntouched, prepare, removeTree } from './instance-files.ts';
+import { isDirectory, prepare, removeTree } from './instance-files.ts';
 import { launchFor, REPOSITORY_INSIDE } from './sandbox.ts';
 import { localAddressesOf, placeOf, upstreamsOf } from './service-addresses.ts';
 import { runCommand } from './command-run.ts';
@@ -164,19 +164,11 @@ async function ensureDirectory({ layout, mode }: Machine, name: InstanceName): P
   return at.root;
 }
 
-/** Runs the setup from the beginning, however often it was begun before. */
 async function setUp(machine: Machine, spec: InstanceSpec, signal: AbortSignal): Promise<void> {
-  const { options, programs, supervisors, layout, uidOf } = machine;
+  const { programs, supervisors, layout, uidOf } = machine;
   if (spec.manifest.setup === undefined) return;
   const at = layout(spec.name);
   await endLeftovers(at);
-  // What an unfinished earlier run left in its home must not change this one.
-  const makeAnew = async (path: string) => {
-    if (isUntouched(path)) return;
-    await removeTree(options.shell, path);
-    await mkdir(path, { mode: 0o700 });
-  };
-  await Promise.all([at.home, at.tmp].map(makeAnew));
   const { limits, setup } = spec.manifest;
   const sandbox = { programs, layout: at, uid: uidOf(spec.slot), limits, environment: spec.environment };
   const memoryMaxBytes = limits.memoryMiB * MIB;
