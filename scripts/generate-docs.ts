@@ -18,6 +18,7 @@ import { helpText, optionUsage, usageOf } from '../webhook/commands/preview/help
 import { SECRET_SOURCES, variableOf } from '../webhook/config/credentials.ts';
 import { exampleText, explainedSections, type ExplainedSection } from '../webhook/config/explain.ts';
 import { appManifestSchema } from '../webhook/core/app-manifest.ts';
+import { REFUSED_NAMES, REFUSED_PREFIXES } from '../webhook/core/environment-names.ts';
 import { ERROR_CODES, type Retry } from '../webhook/core/errors.ts';
 import { hostFlagsPage } from './nix/flags-page.ts';
 
@@ -108,7 +109,15 @@ function manifestPage(): string {
     `${GENERATED}\n<!-- Source: webhook/core/app-manifest.ts -->`,
     'What an app says it needs, in a file at the root of its repository. [Add your app](../guides/add-your-app.md) has examples; editors can use the [JSON Schema](preview.schema.json). Unknown keys are errors, and all problems are told on the pull request ([MANIFEST_INVALID](errors.md#manifest_invalid)).',
     ...manifestTable(schema, '', false),
+    '## Names of variables',
+    `In \`environment\` a name is a letter or \`_\`, then letters, digits and \`_\`, 64 characters at most; in \`secrets\` of capitals. None begins with ${inWords(REFUSED_PREFIXES)}, and these are refused, because`,
+    REFUSED_NAMES.map(({ why, names }) => `- ${why}: ${inWords(names)}`).join('\n'),
+    'A name stands in one of the two.',
   ]);
+}
+
+function inWords(names: readonly string[]): string {
+  return names.map((name) => `\`${name}\``).join(', ');
 }
 
 /** The keys of one table, then the tables inside of it. */

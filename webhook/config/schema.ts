@@ -3,7 +3,7 @@
  * from its descriptions (config/explain.ts), and a test compares them.
  */
 import { z } from 'zod';
-import { isEnvironmentName } from '../core/app-manifest.ts';
+import { isEnvironmentName } from '../core/environment-names.ts';
 import { SWEEP_INTERVAL_MS } from '../core/limits.ts';
 import { basicAuthSchema } from '../core/policy.ts';
 import { parseRepositoryName } from '../core/pull-request.ts';

@@ -4,6 +4,7 @@
  */
 import { parse as parseToml, TomlError } from 'smol-toml';
 import { z } from 'zod';
+import { ENVIRONMENT_NAME, NOT_A_NAME } from './environment-names.ts';
 import {
   DATABASE_DEFAULT_MIB,
   DATABASE_MAX_MIB,
@@ -91,34 +92,10 @@ export const extraHosts = z
   .refine((all) => new Set(all.map((each) => each.prefix)).size === all.length, 'every prefix may stand once')
   .default([]);
 
-/** Names that the runtime, the loader or our own contract own. LD_* and the like would change programs that are not the app. */
-const OWN_NAMES = new Set([
-  'PATH',
-  'HOME',
-  'USER',
-  'SHELL',
-  'PORT',
-  'HOST',
-  'DATABASE_URL',
-  'BASH_ENV',
-  'ENV',
-  'IFS',
-  'NODE_OPTIONS',
-]);
-
-/** Whether an app, or a secret's name, may set this environment variable. */
-export function isEnvironmentName(name: string): boolean {
-  return (
-    /^[A-Za-z_][A-Za-z0-9_]{0,63}$/.test(name) && !OWN_NAMES.has(name) && !/^(?:LD_|DYLD_|PREVIEW_|BERTH_)/.test(name)
-  );
-}
-
 const environment = z
-  .record(z.string(), z.string().max(32_768))
+  .record(z.string().regex(ENVIRONMENT_NAME, NOT_A_NAME), z.string().max(32_768))
   .superRefine((map, context) => {
     for (const [name, value] of Object.entries(map)) {
-      if (!isEnvironmentName(name))
-        context.addIssue({ code: 'custom', path: [name], message: 'is not a name that an app may set' });
       if (value.includes('\0'))
         context.addIssue({ code: 'custom', path: [name], message: 'must not hold a NUL character' });
     }
@@ -140,7 +117,7 @@ export const secretNames = z
     z
       .string()
       .regex(/^[A-Z][A-Z0-9_]{0,63}$/, 'must be upper-case letters, digits and underscores')
-      .refine(isEnvironmentName, 'is not a name that an app may set'),
+      .regex(ENVIRONMENT_NAME, NOT_A_NAME),
   )
   .max(64)
   .refine((all) => new Set(all).size === all.length, 'every name may stand once')
@@ -254,6 +231,10 @@ export const appManifestSchema = z
           });
       }
     }
+    for (const [index, name] of manifest.secrets.entries()) {
+      if (Object.hasOwn(manifest.environment, name))
+        context.addIssue({ code: 'custom', path: ['secrets', index], message: `${name} stands in environment too` });
+    }
     if (manifest.databaseSeed !== undefined && manifest.database !== 'host')
       context.addIssue({ code: 'custom', path: ['databaseSeed'], message: 'needs database = "host"' });
     if (manifest.routes === undefined && ports.size === 0) {
@@ -291,7 +272,11 @@ export type ManifestResult = { ok: true; manifest: AppManifest } | { ok: false; 
 /** Checks the parsed TOML (or JSON) of a manifest. Problems name the key as `services[0].port: …`, one line each. */
 export function manifestFrom(value: unknown): ManifestResult {
   const parsed = appManifestSchema.safeParse(value);
-  if (!parsed.success) return { ok: false, problems: parsed.error.issues.map(problemText).slice(0, 20) };
+  const problems = [
+    ...(losesName(value) ? [`environment.__proto__: ${NOT_A_NAME}`] : []),
+    ...(parsed.error?.issues ?? []).map(problemText),
+  ];
+  if (!parsed.success || problems.length > 0) return { ok: false, problems: problems.slice(0, 20) };
   const first = parsed.data.services.find((each) => each.port !== undefined)?.port;
   const routes = parsed.data.routes ?? (first === undefined ? [] : [{ path: '/', port: first, stripPrefix: false }]);
   return { ok: true, manifest: { ...parsed.data, routes } };
@@ -308,17 +293,27 @@ export function manifestFromToml(text: string): ManifestResult {
   }
 }
 
+/** A record of zod leaves the name `__proto__` out without a word. Elsewhere it is an unknown key. */
+function losesName(value: unknown): boolean {
+  const environment = typeof value === 'object' && value !== null && 'environment' in value ? value.environment : null;
+  return typeof environment === 'object' && environment !== null && Object.hasOwn(environment, '__proto__');
+}
+
 function problemText(issue: z.core.$ZodIssue): string {
   const where = issue.path.reduce<string>(
     (text, part) =>
       typeof part === 'number' ? `${text}[${part}]` : text === '' ? String(part) : `${text}.${String(part)}`,
     '',
   );
-  const named =
-    issue.code === 'unrecognized_keys'
-      ? `unknown key${issue.keys.length > 1 ? 's' : ''} ${issue.keys.join(', ')}`
-      : issue.message;
-  return `${where === '' ? MANIFEST_FILE : where}: ${named}`.slice(0, 256);
+  return `${where === '' ? MANIFEST_FILE : where}: ${reasonOf(issue)}`.slice(0, 256);
+}
+
+function reasonOf(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'unrecognized_keys')
+    return `unknown key${issue.keys.length > 1 ? 's' : ''} ${issue.keys.join(', ')}`;
+  // Of a name in a record: what is wrong with it is one level down.
+  if (issue.code === 'invalid_key') return issue.issues[0]?.message ?? issue.message;
+  return issue.message;
 }
 
 /** What we assume of a Node.js project that has no preview.toml, and the sentences that tell its author so. */

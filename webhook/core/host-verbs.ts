@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 import { COMMAND_WORD_MAX_LENGTH, COMMAND_WORDS_MAX, MANIFEST_MAX_BYTES } from './limits.ts';
-import { isEnvironmentName } from './app-manifest.ts';
+import { isEnvironmentName } from './environment-names.ts';
 import type { ErrorCode } from './errors.ts';
 import { parseInstanceName, type InstanceName } from './names.ts';
 

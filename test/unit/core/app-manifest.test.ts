@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { assumedManifestFrom, manifestFrom, manifestFromToml } from '../../../webhook/core/app-manifest.ts';
+import { z } from 'zod';
+import {
+  appManifestSchema,
+  assumedManifestFrom,
+  manifestFrom,
+  manifestFromToml,
+} from '../../../webhook/core/app-manifest.ts';
 
 const WEB = { name: 'web', command: 'run', port: 3_000 };
 const problemsOf = (value: unknown): string => {
@@ -101,6 +107,8 @@ test('environment and secrets: names that would change other programs, or are ou
     '1A',
     `A${'x'.repeat(300)}`,
     '__proto__ ',
+    'OPTIND',
+    'UID',
   ]) {
     assert.match(problemsOf({ services: [WEB], environment: { [name]: 'x' } }), /environment/, name);
   }
@@ -111,6 +119,43 @@ test('environment and secrets: names that would change other programs, or are ou
     problemsOf({ services: [WEB], environment: { lower_case: "it's $(fine)\n" }, secrets: ['STRIPE_KEY'] }),
     'no problem',
   );
+});
+
+test('environment: a name that JavaScript would lose is refused, however it is written', () => {
+  for (const toml of ['__proto__ = "x"', '"__proto__" = "x"', "'__proto__' = 'x'", 'A = "a"\n__proto__ = "x"']) {
+    const result = manifestFromToml(
+      `[[services]]\nname = "web"\ncommand = "run"\nport = 3000\n[environment]\n${toml}\n`,
+    );
+    assert.ok(!result.ok, toml);
+    assert.deepEqual(result.problems, ['environment.__proto__: is not a name that an app may set']);
+  }
+  const kept = manifestFromToml(
+    '[[services]]\nname = "web"\ncommand = "run"\nport = 3000\n[environment]\nconstructor = "x"\n',
+  );
+  assert.ok(kept.ok);
+  assert.deepEqual(kept.manifest.environment, { constructor: 'x' });
+});
+
+test('a name is a secret’s or a public variable’s, not both', () => {
+  const both = { services: [WEB], secrets: ['STRIPE_KEY', 'API_KEY'], environment: { API_KEY: 'public', LOG: 'x' } };
+  assert.equal(problemsOf(both), 'secrets[1]: API_KEY stands in environment too');
+});
+
+test('the published schema refuses the same names', () => {
+  const { properties } = z.toJSONSchema(appManifestSchema, { io: 'input' }) as unknown as {
+    properties: {
+      environment: { propertyNames: { pattern: string } };
+      secrets: { items: { allOf: { pattern: string }[] } };
+    };
+  };
+  const names = new RegExp(properties.environment.propertyNames.pattern);
+  const secret = (name: string) =>
+    properties.secrets.items.allOf.every(({ pattern }) => new RegExp(pattern).test(name));
+  for (const name of ['OPTIND', 'UID', '__proto__', 'PATH', 'LD_PRELOAD', 'PREVIEW_URL']) {
+    assert.ok(!names.test(name), name);
+    assert.ok(!secret(name), name);
+  }
+  assert.ok(names.test('lower_case') && names.test('STRIPE_KEY') && secret('STRIPE_KEY'));
 });
 
 test('a worker needs no port, but something has to be shown', () => {
