@@ -2,17 +2,11 @@
 import type { AppManifest } from './app-manifest.ts';
 import type { Revision } from './pull-request.ts';
 
-/** Host names and URLs of one preview. */
-export interface PreviewAddress {
-  /** `shop-42.preview.example.com`, with the port where that is not the scheme's own. */
-  readonly host: string;
-  readonly url: string;
-}
-
 interface EnvironmentParts {
   readonly manifest: AppManifest;
   readonly revision: Revision;
-  readonly address: PreviewAddress;
+  /** Of the preview: `https://shop-42.preview.example.com`, with the port where that is not the scheme's own. */
+  readonly url: string;
   /** A copy of the repository that can be cloned without any token. */
   readonly repositoryUrl: string;
   readonly databaseUrl: string | null;
@@ -21,17 +15,18 @@ interface EnvironmentParts {
 
 /**
  * The variables of setup and of every service, in the contract's order. What the app declares never overrides ours: the schema
- * refuses those names. PORT and HOST differ per service and are added by the runtime.
+ * refuses those names. PREVIEW_HOST is a name alone, as those who compare it with a list of allowed hosts want it. PORT and HOST
+ * differ per service and are added by the runtime.
  */
 export function environmentFrom(parts: EnvironmentParts): Record<string, string> {
   return {
     PREVIEW_REPO_URL: parts.repositoryUrl,
     PREVIEW_BRANCH: parts.revision.ref,
-    PREVIEW_HOST: parts.address.host,
-    PREVIEW_URL: parts.address.url,
-    PREVIEW_COMMIT: parts.revision.sha,
+    PREVIEW_HOST: new URL(parts.url).hostname,
+    PREVIEW_URL: parts.url,
     ...(parts.databaseUrl === null ? {} : { DATABASE_URL: parts.databaseUrl }),
     ...parts.secrets,
+    PREVIEW_COMMIT: parts.revision.sha,
     ...parts.manifest.environment,
   };
 }

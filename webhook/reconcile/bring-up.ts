@@ -329,7 +329,7 @@ export async function specOf(op: Operator, work: Pick<BringUp, 'record' | 'insta
   const environment = environmentFrom({
     manifest,
     revision: instance.revision,
-    address: op.routes.addressOf(hostLabelOf(slugOf(record))),
+    url: op.routes.addressOf(hostLabelOf(slugOf(record))).url,
     repositoryUrl: op.runtime.repositoryUrlOf(instance.name),
     databaseUrl:
       manifest.database === 'host' && record.database !== null ? op.databases.urlOf(record.database, addresses) : null,

@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import * as fc from 'fast-check';
 import { isEnvironmentName } from '../../../webhook/core/environment-names.ts';
-import { environmentFileText } from '../../../webhook/core/environment.ts';
+import { manifestFromToml } from '../../../webhook/core/app-manifest.ts';
+import { environmentFileText, environmentFrom } from '../../../webhook/core/environment.ts';
+import type { Sha } from '../../../webhook/core/pull-request.ts';
 import { systemdEnvironment } from '../../support/systemd-environment.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'berth-environment-'));
@@ -142,6 +144,34 @@ test('128 kB come back, NUL is refused, and the order is kept', () => {
   assert.deepEqual(sourcedBy('sh', file), large);
   assert.throws(() => environmentFileText({ T_NUL: 'a\0b' }), RangeError);
   assert.equal(environmentFileText({ B: '1', A: '2' }), 'B="1"\nA="2"\n');
+});
+
+test('what an app finds: the contract’s names in its order, the host without the port that its URL has', () => {
+  const manifest = manifestFromToml(
+    '[[services]]\nname = "web"\ncommand = "run"\nport = 3000\n[environment]\nLOG_LEVEL = "debug"\n',
+  );
+  assert.ok(manifest.ok);
+  const url = 'http://shop-42.localhost:8080';
+  const environmentOf = (databaseUrl: string | null) =>
+    environmentFrom({
+      manifest: manifest.manifest,
+      revision: { sha: 'a'.repeat(40) as Sha, ref: 'feature' },
+      url,
+      repositoryUrl: 'file:///repository.git',
+      databaseUrl,
+      secrets: { STRIPE_KEY: 'sk' },
+    });
+  assert.deepEqual(Object.entries(environmentOf('postgresql://x')), [
+    ['PREVIEW_REPO_URL', 'file:///repository.git'],
+    ['PREVIEW_BRANCH', 'feature'],
+    ['PREVIEW_HOST', 'shop-42.localhost'],
+    ['PREVIEW_URL', url],
+    ['DATABASE_URL', 'postgresql://x'],
+    ['STRIPE_KEY', 'sk'],
+    ['PREVIEW_COMMIT', 'a'.repeat(40)],
+    ['LOG_LEVEL', 'debug'],
+  ]);
+  assert.ok(!('DATABASE_URL' in environmentOf(null)));
 });
 
 test('names that an app may not set', () => {

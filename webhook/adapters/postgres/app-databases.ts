@@ -118,7 +118,7 @@ function appDatabases(server: Seeding, options: AppDatabasesOptions): AppDatabas
     },
     urlOf(database, addresses) {
       const host = options.appHost ?? addresses.host;
-      return `postgres://${database.name}:${database.password}@${host}:${options.appPort}/${database.name}`;
+      return `postgresql://${database.name}:${database.password}@${host}:${options.appPort}/${database.name}`;
     },
   };
 }

@@ -56,6 +56,7 @@ suite('AppDatabases', () => {
     assert.equal(await databases.has(first.name), false);
     await databases.ensure(first);
     assert.equal(await databases.has(first.name), true);
+    assert.match(urlOf(first), /^postgresql:\/\//, 'as SQLAlchemy wants it, and libpq takes both');
     await as(urlOf(first), (client) => client.query('create table kept (value text)'));
     const second = { ...first, password: 'another'.padEnd(24, 'y') };
     await databases.ensure(second);
