@@ -1,7 +1,8 @@
 /** What goes wrong with an app is told with its step, its reason and its last lines, hurts no other preview, and is over with the next push. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, test, before, after } from 'node:test';
 import { promisify } from 'node:util';
@@ -9,14 +10,27 @@ import { startSteadyLoad } from '../../scripts/demo/steady-load.ts';
 import type { FakePullRequest } from '../support/fake-github/pull-request.ts';
 import { appFiles, aRealService, type RealService } from '../support/a-real-service.ts';
 
+/** Of the repository `acme/leaky`, in a form that neither URL nor JSON leaves as it is. */
+const API_KEY = 'k/ey "with" 100% of\\it';
+const secretsFolder = mkdtempSync(join(tmpdir(), 'berth-secrets-'));
+
 let service: RealService;
 let neighbour: FakePullRequest;
 before(async () => {
-  service = await aRealService({ concurrency: 8 });
+  const valuesFile = join(secretsFolder, 'values.toml');
+  writeFileSync(valuesFile, `API_KEY = ${JSON.stringify(API_KEY)}\n`, { mode: 0o600 });
+  const sections = {
+    secrets: { values_file: valuesFile },
+    '[grants]': { repository: 'acme/leaky', secrets: ['API_KEY'] },
+  };
+  service = await aRealService({ concurrency: 8 }, sections);
   neighbour = await service.open('neighbour', appFiles('hello-node'));
   await service.shows(neighbour, neighbour.head);
 });
-after(() => service[Symbol.asyncDispose]());
+after(async () => {
+  rmSync(secretsFolder, { recursive: true, force: true, maxRetries: 5 });
+  await service[Symbol.asyncDispose]();
+});
 
 interface Failure {
   readonly app: string;
@@ -106,6 +120,54 @@ async function failAndRecover({ app, code, says }: Failure): Promise<void> {
   await service.hasStatus(pull, 'success');
   await pull.close();
   await service.says(pull, '**Preview** removed');
+}
+
+suite('what a failing app prints of what it was given is not shown to those who were not', () => {
+  const asks = 'secrets = ["API_KEY"]\ndatabase = "host"\n';
+  const web = '[[services]]\nname = "web"\ncommand = ["node", "server.js"]\nport = 3000\n';
+  const tell =
+    "const { API_KEY, DATABASE_URL } = process.env;\nconsole.log('KEY', API_KEY, encodeURIComponent(API_KEY));\n";
+  const json = 'console.error(JSON.stringify({ API_KEY, DATABASE_URL }));\nprocess.exit(1);\n';
+
+  test('by its setup, and by a service', async () => {
+    const pull = await service.open('leaky', {
+      'preview.toml': `${asks}[setup]\ncommand = "node setup.js"\n${web}`,
+      'setup.js': `${tell}${json}`,
+      'server.js': '',
+    });
+    await isHidden(pull, 'SETUP_FAILED', '');
+    await pull.push({ 'preview.toml': `${asks}${web}`, 'setup.js': null, 'server.js': `${tell}${json}` });
+    await isHidden(pull, 'SERVICE_CRASHED', 'web: ');
+    const { stdout } = await service.preview('logs', 'leaky-1');
+    assert.ok(stdout.includes(API_KEY), 'an operator, who knows it, sees what was printed');
+  });
+
+  test('a secret that the repository was not given fails the preview before anything runs', async () => {
+    const pull = await service.open('wanting', {
+      'preview.toml': `secrets = ["API_KEY"]\n[setup]\ncommand = "echo it ran"\n${web}`,
+      'server.js': '',
+    });
+    await service.says(pull, 'SECRET_NOT_ALLOWED', 'has not been given a secret named API', 'grants');
+    assert.ok(!(await service.preview('logs', 'wanting-1')).stdout.includes('it ran'));
+  });
+});
+
+async function isHidden(pull: FakePullRequest, code: string, source: string): Promise<void> {
+  const lines = [
+    `${source}KEY [redacted] [redacted]`,
+    `${source}{"API_KEY":"[redacted]","DATABASE_URL":"postgresql://preview_leaky_1:[redacted]@`,
+  ];
+  const comment = await service.says(pull, code, pull.head, ...lines);
+  const page = await service.get(pull);
+  assert.match(page.body, new RegExp(code));
+  const { stdout: status } = await service.preview('status', 'leaky-1', '--json');
+  assert.match(status, new RegExp(code));
+  const log = readFileSync(service.operator.logFile, 'utf8');
+  for (const [where, text] of Object.entries({ comment, page: page.body, status, log })) {
+    assert.ok(!/postgres(?:ql)?:\/\/[^:@]+:[A-Za-z0-9]{24}@/.test(text), `the database’s password is in the ${where}`);
+    for (const form of [API_KEY, encodeURIComponent(API_KEY), JSON.stringify(API_KEY).slice(1, -1)])
+      assert.ok(!text.includes(form), `${form} is in the ${where}`);
+  }
 }
 
 suite('strangers’ pull requests are not run, and nothing of them is fetched', { concurrency: true }, () => {

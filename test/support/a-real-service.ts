@@ -12,7 +12,7 @@ import type { FileChanges } from './fake-github/bare-repository.ts';
 import type { FakePullRequest } from './fake-github/pull-request.ts';
 import type { FakeRepository } from './fake-github/repository.ts';
 import { startFakeGitHub, type FakeGitHub } from './fake-github.ts';
-import { startOperatorProcess, type OperatorProcess } from './operator-process.ts';
+import { startOperatorProcess, type OperatorProcess, type OperatorSettings } from './operator-process.ts';
 import { silentLog } from './silent-log.ts';
 import { waitUntil } from './wait-until.ts';
 
@@ -47,8 +47,14 @@ export function appWithDatabase(): Record<string, string> {
   return { ...rest, 'preview.toml': `database = "host"\n${manifest}`, 'server.js': telling };
 }
 
-/** Starts GitHub and the service with `acme/*` on the allow-list. Dispose of it: everything that it made is gone then, also after a failure. */
-export async function aRealService(limits: Readonly<Record<string, number>> = {}): Promise<RealService> {
+/**
+ * Starts GitHub and the service with `acme/*` on the allow-list, and perhaps more of its configuration. Dispose of it: everything that it made is gone then,
+ * also after a failure.
+ */
+export async function aRealService(
+  limits: Readonly<Record<string, number>> = {},
+  sections: OperatorSettings['sections'] = {},
+): Promise<RealService> {
   await using stack = new AsyncDisposableStack();
   const directory = stack.adopt(mkdtempSync(join(tmpdir(), 'berth-service-')), (path) =>
     rmSync(path, { recursive: true, force: true, maxRetries: 5 }),
@@ -69,6 +75,7 @@ export async function aRealService(limits: Readonly<Record<string, number>> = {}
       // Test files run side by side, and each has an operator of its own.
       pool: `127.${randomInt(110, 250)}.${4 * randomInt(64)}.0/22`,
       limits,
+      sections,
     }),
     (each) => each.stop(),
   );

@@ -2,6 +2,7 @@
 import { RETRY_MAX_MS } from '../core/limits.ts';
 import { failureFrom, type RunResult } from '../core/outcome.ts';
 import { isFailureCurrent, type PreviewRecord } from '../core/preview.ts';
+import { withoutSecrets } from '../core/redaction.ts';
 import { targetInstance } from '../core/plan.ts';
 import type { Desired } from '../core/policy.ts';
 import type { Operator, PreviewLock } from '../ports.ts';
@@ -10,7 +11,7 @@ import type { Look } from './observe.ts';
 /** Whether the run should look once more at once, or is over. */
 export type Next = 'again' | 'rest';
 
-type Concluding = Pick<Operator, 'store' | 'jobs' | 'clock' | 'log'>;
+type Concluding = Pick<Operator, 'store' | 'jobs' | 'secrets' | 'clock' | 'log'>;
 
 /** Saves what came of a run and asks for the next look, where one is due. */
 export async function conclude(op: Concluding, lock: PreviewLock, look: Look, run: RunResult): Promise<Next> {
@@ -65,12 +66,13 @@ async function concludeFailure(
   record: PreviewRecord,
   run: Extract<RunResult, { kind: 'failed' }>,
 ): Promise<Next> {
-  const { error } = run;
-  if (error.code === 'SUPERSEDED') return 'again';
+  if (run.error.code === 'SUPERSEDED') return 'again';
   // The job stays in the queue: whoever is alive next picks it up.
-  if (error.code === 'SHUTTING_DOWN') throw error;
+  if (run.error.code === 'SHUTTING_DOWN') throw run.error;
 
-  const failure = failureFrom(run, record.failure, op.clock.now());
+  // Before it is written down anywhere. Comment, status page and command line show what is stored.
+  const error = withoutSecrets(run.error, await secretsOf(op, record));
+  const failure = failureFrom({ ...run, error }, record.failure, op.clock.now());
   op.log.warn(
     { code: error.code, step: run.step, sha: run.sha, attempts: failure.attempts, err: error.cause ?? error },
     'a step failed',
@@ -93,6 +95,17 @@ async function concludeFailure(
   if (failure.nextAttemptAt !== null) await op.jobs.enqueueReconcile(lock.key, failure.nextAttemptAt);
   // The next look stops what still runs of an instance that was given up.
   return isGivenUp ? 'again' : 'rest';
+}
+
+/** What its apps were given and its readers were not. */
+async function secretsOf(op: Pick<Operator, 'secrets'>, record: PreviewRecord): Promise<string[]> {
+  const names = new Set(record.instances.flatMap(({ manifest }) => manifest?.secrets ?? []));
+  // One by one: a name that was taken from the repository since is refused, and must not keep the others.
+  const read = [...names].map((name) => op.secrets.read(record.repository, [name]));
+  const values = (await Promise.allSettled(read)).flatMap((each) =>
+    each.status === 'fulfilled' ? Object.values(each.value) : [],
+  );
+  return record.database === null ? values : [...values, record.database.password];
 }
 
 /** A stored failure is over when what it spoke of is as wanted now. A failure that a person has to deal with stays until then. */

@@ -3,10 +3,10 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { OperatorError } from '../../core/errors.ts';
 import { SHELL_KILL_GRACE_MS, SHELL_OUTPUT_MAX_BYTES } from '../../core/limits.ts';
+import { redacted } from '../../core/redaction.ts';
 import type { Shell, ShellCommand, ShellResult } from '../../ports.ts';
 import { OutputTail } from './output-tail.ts';
 import { killGroup, sendToGroup } from './process-group.ts';
-import { redacted } from './redaction.ts';
 
 export interface LocalShellOptions {
   /** PATH of every command. */
