@@ -97,9 +97,8 @@ export function desiredFrom(
   }
 
   const { revision } = observed;
-  if (hold?.kind === 'destroyed' && (hold.whileHead === null || hold.whileHead === revision.sha)) {
+  if (hold?.kind === 'destroyed' && hold.whileHead === revision.sha)
     return { kind: 'absent', reason: 'destroyed-by-operator' };
-  }
   const reason = refusalOf(policy, subject.key, observed);
   if (reason !== null) return { kind: 'refused', repository, revision, reason };
   if (hold?.kind === 'pinned' && hold.whileHead === revision.sha)

@@ -101,7 +101,7 @@ export type Wanted =
 /** An operator's word that stands above the pull request, until its head moves on from `whileHead`. */
 export type Hold =
   /** `preview destroy` of an open pull request. */
-  | { readonly kind: 'destroyed'; readonly whileHead: Sha | null }
+  | { readonly kind: 'destroyed'; readonly whileHead: Sha }
   /** `preview rollback`: show this commit. */
   | { readonly kind: 'pinned'; readonly revision: Revision; readonly whileHead: Sha };
 

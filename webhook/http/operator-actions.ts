@@ -94,15 +94,18 @@ export async function rollbackPreview(op: Acting, slug: string): Promise<AskedVi
 /** Nothing of it is left; a push to an open pull request brings it back. */
 export async function destroyPreview(op: Acting, slug: string): Promise<AskedView> {
   const record = await previewNamed(op, slug);
-  const hold: Hold = { kind: 'destroyed', whileHead: headOf(record) };
-  await op.store.request(record.key, record.repository, { hold });
+  const whileHead = headOf(record);
+  // Where it may not exist anyway it is on its way out: a word without an end would still stand when the pull request is opened again.
+  const hold: { hold?: Hold } = whileHead === null ? {} : { hold: { kind: 'destroyed', whileHead } };
+  await op.store.request(record.key, record.repository, hold);
   return { isDone: false, preview: detailOf(op, record), wantedCommit: null };
 }
 
-/** The head of the pull request when we last looked: what a hold lasts for. */
-function headOf(record: PreviewRecord): Sha | null {
-  if (record.hold?.kind === 'pinned') return record.hold.whileHead;
-  return record.wanted === null || record.wanted.presence === 'absent' ? null : record.wanted.revision.sha;
+/** The head of the pull request when we last looked: what a hold lasts for. Null when there is none to speak of. */
+function headOf({ wanted, hold }: PreviewRecord): Sha | null {
+  if (hold?.kind === 'pinned') return hold.whileHead;
+  // What was destroyed has no revision any more: only the hold knows the head.
+  return wanted === null || wanted.presence === 'absent' ? (hold?.whileHead ?? null) : wanted.revision.sha;
 }
 
 export function detailOf(op: Pick<Operator, 'routes'>, record: PreviewRecord): PreviewDetailView {

@@ -60,6 +60,34 @@ test('a preview’s life: create, list, status, update, rollback, destroy', asyn
   assert.match((await operator.preview('list')).stdout, /^shop-7  held/m);
 });
 
+test('destroying twice is destroying once: the next push brings it back', async () => {
+  await using operator = await AnApiOperator.start();
+  operator.pull(7, FIRST);
+  await operator.preview('create', 'other/shop', 'branch-7');
+  for (const time of ['once', 'twice']) {
+    const destroyed = await operator.preview('destroy', 'shop-7');
+    assert.equal(destroyed.status, 0, `${time}: ${destroyed.stderr}`);
+  }
+  operator.pull(7, SECOND);
+  const [row] = operator.world.state.previews.values();
+  assert.ok(row !== undefined);
+  await operator.op.store.request(row.key, row.repository);
+  await waitUntil('it is back', async () => /shop-7: live$/m.test((await operator.preview('status', 'shop-7')).stdout));
+});
+
+test('destroying what a close already removes holds nothing for the time after it', async () => {
+  await using operator = await AnApiOperator.start();
+  operator.pull(7, FIRST);
+  await operator.preview('create', 'other/shop', 'branch-7');
+  const [row] = operator.world.state.previews.values();
+  const pull = operator.world.github.byName('other/shop')?.pulls.get(7);
+  assert.ok(row !== undefined && pull !== undefined);
+  pull.state = 'closed';
+  row.wanted = { presence: 'absent', reason: 'closed' };
+  assert.equal((await operator.preview('destroy', 'shop-7')).status, 0);
+  assert.equal(row.hold, null);
+});
+
 test('a setup that fails ends the wait with the code, the last lines and the way out', async () => {
   await using operator = await AnApiOperator.start();
   operator.pull(8, FIRST, 'setup-fails');
