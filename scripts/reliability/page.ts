@@ -95,7 +95,8 @@ else it did.
 ## The world converges (R1, R2, R3, R7)
 
 Random histories of several repositories and pull requests: opened, pushed to, closed, reopened, drafts, strangers, renames, transfers, an allow-list that
-changes, manifests broken and mended. In the simulated world operators die before, inside and after every operation, deliveries are lost,
+changes, manifests broken and mended. In the simulated world people also destroy, roll back, update and push back to an earlier head; operators die before,
+inside and after every operation, deliveries are lost,
 repeated and swapped, GitHub fails or answers with old news, host and database fail in the middle. Half of the histories run without
 sweeps: then the deliveries alone have to do it. A divergence is any difference between the world at rest and what GitHub says.
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { extraHostLabel, hostLabelOf } from '../../webhook/core/names.ts';
-import type { Failure, Wanted } from '../../webhook/core/preview.ts';
+import type { Failure, Hold, Wanted } from '../../webhook/core/preview.ts';
 import type { RepositoryName } from '../../webhook/core/pull-request.ts';
 import { nothingTold } from '../../webhook/core/report-record.ts';
 import { FIRST, pullKey, REPOSITORY, requested, SECOND, slug, SMALL, type WithStore } from './store-under-test.ts';
@@ -49,6 +49,27 @@ export function facts(withStore: WithStore): void {
       assert.equal(cleared?.doing, null);
       assert.equal(cleared?.failure, null);
       assert.equal(cleared?.database, null);
+    }),
+  );
+
+  test(
+    'a hold is lifted, but not another one that an operator placed meanwhile',
+    withStore(async ({ store }) => {
+      const key = pullKey(9);
+      const holds: Hold[] = [
+        { kind: 'pinned', revision: FIRST, whileHead: SECOND.sha },
+        { kind: 'destroyed', whileHead: SECOND.sha },
+      ];
+      await using lock = await requested(store, key);
+      for (const hold of holds) {
+        await store.request(key, REPOSITORY, { hold });
+        for (const other of holds) if (other !== hold) await store.liftHold(lock, other);
+        await store.liftHold(lock, { ...hold, whileHead: FIRST.sha });
+        assert.deepEqual((await store.load(key))?.hold, hold);
+        await store.liftHold(lock, hold);
+        assert.equal((await store.load(key))?.hold, null);
+        await store.liftHold(lock, hold);
+      }
     }),
   );
 

@@ -73,6 +73,34 @@ suite('on one operator, side by side', { concurrency: true }, () => {
     await service.says(pull, 'is live', pull.head);
   });
 
+  test('what an operator said is over with the next head, also when the head comes back', async () => {
+    const pull = await service.open('words', appFiles('hello-node'));
+    const first = pull.head;
+    await service.says(pull, 'is live', first);
+    await pull.push({ 'message.txt': 'Second' });
+    const second = pull.head;
+    await service.says(pull, 'is live', second);
+    assert.equal((await service.preview('rollback', 'words-1')).status, 0);
+    assert.match((await service.preview('status', 'words-1')).stdout, /live \(rolled back\)/);
+    await pull.push({ 'message.txt': 'Third' });
+    const third = pull.head;
+    await service.says(pull, 'is live', third);
+    await service.hasStatus(pull, 'success');
+    assert.equal(pull.statuses.at(-1)?.description, 'live');
+    assert.match((await service.preview('status', 'words-1')).stdout, /^words-1: live$/m);
+    await isHeldNoMore('words-1');
+    await pull.forcePushBack(second);
+    await service.says(pull, 'is live', second);
+
+    assert.equal((await service.preview('destroy', 'words-1')).status, 0);
+    await service.says(pull, 'destroyed by an operator');
+    await pull.forcePushBack(third);
+    await service.says(pull, 'is live', third);
+    await isHeldNoMore('words-1');
+    await pull.forcePushBack(second);
+    await service.says(pull, 'is live', second);
+  });
+
   test('preview.toml broken and mended: the first commit goes on answering, the comment says what is wrong', async () => {
     const good = appFiles('hello-node')['preview.toml'] ?? '';
     const pull = await service.open('manifest', appFiles('hello-node'));
@@ -130,6 +158,19 @@ suite('on one operator, side by side', { concurrency: true }, () => {
     assert.ok(builds <= 2, `${builds} builds`);
   });
 });
+
+/** The preview has come to rest at another head. */
+async function isHeldNoMore(slug: string): Promise<void> {
+  let held: unknown[] = [];
+  const isOver = async () => {
+    held = await query(
+      service.databaseUrl,
+      `select hold from berth.previews where slug = '${slug}' and hold is not null`,
+    );
+    return held.length === 0;
+  };
+  await service.until(`${slug} is not held`, isOver, { seen: () => JSON.stringify(held) });
+}
 
 async function databaseOf(pull: FakePullRequest): Promise<string> {
   const { body } = await service.shows(pull, pull.head, '/environment');

@@ -3,6 +3,7 @@ import { jobWorkerContract } from '../contracts/job-worker.contract.ts';
 import { previewStoreContract } from '../contracts/preview-store.contract.ts';
 import { parsePool, type AddressPool } from '../../webhook/core/slots.ts';
 import { Faults, SimulatedProcess } from './faults.ts';
+import { OperatorWords } from './operator-words.ts';
 import { SeededRandom } from './random.ts';
 import { SimulatedGitHub } from './simulated-github.ts';
 import { SimulatedHost } from './simulated-host.ts';
@@ -35,6 +36,7 @@ function openShared(pool: AddressPool, now: (clock: VirtualClock) => Date): Shar
     state: new SimulatedState(pool, () => now(clock)),
     knownHeads: new Map(),
     violations: new Set(),
+    words: new OperatorWords(),
     redeliver: () => 0,
   };
 }

@@ -2,7 +2,7 @@
 import { extraHostLabel, hostLabelOf } from '../../webhook/core/names.ts';
 import { isAllowedRepository, type Policy } from '../../webhook/core/policy.ts';
 import { phaseOf, templatesOf, type PreviewRecord } from '../../webhook/core/preview.ts';
-import { keyText } from '../../webhook/core/pull-request.ts';
+import { keyText, type PreviewKey, type Sha } from '../../webhook/core/pull-request.ts';
 import type { AppKind, SimulatedPull, SimulatedRepository } from './simulated-github.ts';
 import type { World } from './world.ts';
 
@@ -27,10 +27,8 @@ export function divergencesOf(world: World): string[] {
 }
 
 function pullProblems(world: World, policy: Policy, repository: SimulatedRepository, pull: SimulatedPull): string[] {
-  const record =
-    world.state.previews.get(
-      keyText({ repositoryId: repository.id, subject: { kind: 'pull', number: pull.number } }),
-    ) ?? null;
+  const key: PreviewKey = { repositoryId: repository.id, subject: { kind: 'pull', number: pull.number } };
+  const record = world.state.previews.get(keyText(key)) ?? null;
   const problems: string[] = [];
   if (pull.comments.length > 1) problems.push(`${pull.comments.length} comments`);
   const comment = pull.comments[0]?.body ?? '';
@@ -41,6 +39,8 @@ function pullProblems(world: World, policy: Policy, repository: SimulatedReposit
     return problems;
   }
   if (record === null) return [...problems, 'it is open, and there is no record'];
+  problems.push(...world.words.problemsOf(key, record.hold, pull.sha));
+  if (record.hold?.kind === 'destroyed') return [...problems, ...destroyedProblems(record, comment)];
   if (pull.headRepositoryId !== repository.id || pull.author !== 'member' || pull.draft) {
     if (record.instances.length > 0 || record.database !== null)
       problems.push('something of it exists though it may not run');
@@ -48,32 +48,44 @@ function pullProblems(world: World, policy: Policy, repository: SimulatedReposit
       problems.push(`the comment does not say that it is not run, but "${comment.slice(0, 60)}"`);
     return problems;
   }
-  const app = world.github.apps.get(pull.sha) ?? 'good';
-  const failure = FAILURE_OF[app];
+  const shown = shownCommit(record, pull);
+  const failure = FAILURE_OF[world.github.apps.get(shown) ?? 'good'];
   return [
     ...problems,
     ...(failure === undefined
-      ? liveProblems(world, record, pull, app, comment)
-      : failedProblems(world, record, pull, failure, comment)),
+      ? liveProblems(world, record, pull, comment)
+      : failedProblems(world, { record, shown, code: failure, comment })),
   ];
 }
 
-function liveProblems(
-  world: World,
-  record: PreviewRecord,
-  pull: SimulatedPull,
-  app: AppKind,
-  comment: string,
-): string[] {
+/** The commit that is to be shown of an open pull request: the head, or what was rolled back to. */
+function shownCommit({ hold }: PreviewRecord, pull: SimulatedPull): Sha {
+  return hold?.kind === 'pinned' ? hold.revision.sha : pull.sha;
+}
+
+function destroyedProblems(record: PreviewRecord, comment: string): string[] {
+  return [
+    ...(record.instances.length > 0 || record.database !== null
+      ? ['something of it exists though it is destroyed']
+      : []),
+    ...(comment.includes('destroyed by an operator')
+      ? []
+      : [`destroyed, but the comment says "${comment.slice(0, 80)}"`]),
+  ];
+}
+
+function liveProblems(world: World, record: PreviewRecord, pull: SimulatedPull, comment: string): string[] {
   const problems: string[] = [];
+  const shown = shownCommit(record, pull);
+  const app = world.github.apps.get(shown);
   const phase = phaseOf(record);
-  if (phase.name !== 'live' || phase.revision.sha !== pull.sha)
-    problems.push(`it is ${phase.name}, not live at the head`);
+  if (phase.name !== 'live' || phase.revision.sha !== shown)
+    problems.push(`it is ${phase.name}, not live at ${shown === pull.sha ? 'the head' : 'what was rolled back to'}`);
   const running = record.instances.filter((instance) => world.host.instances.get(instance.name)?.running === true);
   if (running.length !== 1) problems.push(`${running.length} instances run`);
   const answering = record.instances.find((instance) => instance.name === record.answering);
   const placed = answering === undefined ? null : (world.host.instances.get(answering.name)?.placed ?? null);
-  if (placed !== pull.sha) problems.push('what answers is not the head commit');
+  if (placed !== shown) problems.push('what answers is not the commit that is to be shown');
   const route = record.slug === null ? undefined : world.host.routes.get(record.slug);
   if (route?.answering?.instance !== record.answering) problems.push('the route does not point at what answers');
   const slug = record.slug;
@@ -88,23 +100,23 @@ function liveProblems(
     problems.push('its database is missing');
   }
   if (record.instances.length > 2) problems.push(`${record.instances.length} instances are kept`);
-  if (!comment.includes('is live') || !comment.includes(pull.sha))
+  if (!comment.includes('is live') || !comment.includes(shown))
     problems.push(`the comment says "${comment.slice(0, 80)}"`);
-  if (pull.statuses.get(pull.sha) !== 'success')
-    problems.push(`the status is ${pull.statuses.get(pull.sha) ?? 'missing'}`);
+  if (pull.statuses.get(shown) !== 'success') problems.push(`the status is ${pull.statuses.get(shown) ?? 'missing'}`);
   return problems;
 }
 
-function failedProblems(
-  world: World,
-  record: PreviewRecord,
-  pull: SimulatedPull,
-  code: string,
-  comment: string,
-): string[] {
+interface ShouldHaveFailed {
+  readonly record: PreviewRecord;
+  readonly shown: Sha;
+  readonly code: string;
+  readonly comment: string;
+}
+
+function failedProblems(world: World, { record, shown, code, comment }: ShouldHaveFailed): string[] {
   const problems: string[] = [];
   const phase = phaseOf(record);
-  if (phase.name !== 'failed' || phase.failure.code !== code || phase.failure.sha !== pull.sha) {
+  if (phase.name !== 'failed' || phase.failure.code !== code || phase.failure.sha !== shown) {
     problems.push(
       `it should have failed with ${code} at the head, but is ${phase.name}${'failure' in phase ? ` ${phase.failure.code}` : ''}`,
     );

@@ -3,7 +3,8 @@ import { OperatorError, type ErrorCode } from '../../webhook/core/errors.ts';
 import type { SeededRandom } from './random.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
-export const FAULT_KINDS = ['crash', 'delivery', 'github', 'stale', 'host', 'state', 'operators'] as const;
+/** `operators`: they are killed, stopped and started; `words`: people tell them to destroy, roll back and update, and push back and forth. */
+export const FAULT_KINDS = ['crash', 'delivery', 'github', 'stale', 'host', 'state', 'operators', 'words'] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
 /** What can go wrong in the real world. The other kinds need a world that is ours inside. */
@@ -18,6 +19,7 @@ const FAULT_POINTS: readonly FaultPoint[] = ['before', 'inside', 'after'];
 export const OPERATIONS = [
   'intake.accept',
   'store.request',
+  'store.liftHold',
   'store.saveWanted',
   'store.saveDoing',
   'store.saveFailure',
@@ -53,10 +55,17 @@ export const OPERATIONS = [
 export type Operation = (typeof OPERATIONS)[number];
 
 /** `routes.ensure:after` and the like. */
-export const CRASH_POINTS: readonly string[] = OPERATIONS.flatMap((operation) =>
+const CRASH_POINTS: readonly string[] = OPERATIONS.flatMap((operation) =>
   FAULT_POINTS.map((point) => `${operation}:${point}`),
 );
 export const CRASH_POINTS_TOTAL = CRASH_POINTS.length;
+
+/** One of them is planned for each history; more often those of an operation that one history in ten comes to. */
+const RARE_POINTS = CRASH_POINTS.filter((point) => point.startsWith('store.liftHold:'));
+export const PLANNED_POINTS: readonly string[] = [
+  ...CRASH_POINTS,
+  ...Array.from({ length: 4 }, () => RARE_POINTS).flat(),
+];
 
 /** How often what goes wrong, per operation. */
 export interface FaultRates {

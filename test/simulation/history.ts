@@ -1,5 +1,6 @@
 /** Random histories of pull requests, as data: what happens on GitHub and to the operators, and when. */
 import type { FaultKind } from './faults.ts';
+import { WORDS, type WordKind } from './operator-words.ts';
 import { SeededRandom } from './random.ts';
 import type { AppKind } from './simulated-github.ts';
 
@@ -19,6 +20,10 @@ export type HistoryEvent = { readonly atMs: number } & (
     } & PullAt)
   | ({ readonly kind: 'push'; readonly sha: string; readonly app: AppKind } & PullAt)
   | ({ readonly kind: 'close' | 'reopen' | 'draft' | 'ready' | 'base' | 'fork-deleted' } & PullAt)
+  /** The head goes back to the commit before: a force push. */
+  | ({ readonly kind: 'back' } & PullAt)
+  /** An operator's command. */
+  | ({ readonly kind: WordKind } & PullAt)
   /** Somebody lays hands on our comment. */
   | ({ readonly kind: 'comment-edited' | 'comment-deleted' } & PullAt)
   | { readonly kind: 'rename' | 'transfer'; readonly repository: number; readonly name: string }
@@ -57,6 +62,9 @@ const APPS: readonly AppKind[] = [
   'unhealthy',
 ];
 
+/** What is said and done where operators have a say. An update and a force push matter after one of the others. */
+const SAID = [...WORDS, 'destroy', 'rollback', 'back'] as const;
+
 /**
  * Events fall into one of these spans of virtual time. A bring-up takes a second or two: in the longest, most events find the work on the one before
  * done; in the shortest, nearly all meet it in progress.
@@ -74,18 +82,24 @@ export function randomHistory(seed: number, faults: readonly FaultKind[]): Histo
   const distinct = [...new Map(pulls.map((pull) => [`${pull.repository}/${pull.number}`, pull])).values()];
   const spanMs = random.pick(SPANS_MS);
   const times = Array.from({ length: random.integer(6, 20) }, () => random.integer(0, spanMs)).sort((a, b) => a - b);
-  const open = new Map<PullAt, 'open' | 'closed'>();
+  const open = new Map<PullAt, PullState>();
   const around = elsewhereKinds(sweeps, faults);
-  const events = times.map((atMs) => eventAt(random, atMs, random.pick(distinct), { open, around }));
+  const words = faults.includes('words');
+  const events = times.map((atMs) => eventAt(random, atMs, random.pick(distinct), { open, around, words }));
   return { seed, faults, sweeps, events };
 }
 
+/** `spoken-of`: an operator has just said something; what a word is worth shows when the head moves on. */
+type PullState = 'open' | 'spoken-of' | 'closed';
+
 interface Sofar {
-  readonly open: Map<PullAt, 'open' | 'closed'>;
+  readonly open: Map<PullAt, PullState>;
   readonly around: readonly ElsewhereKind[];
+  /** Whether operators have a say. */
+  readonly words: boolean;
 }
 
-function eventAt(random: SeededRandom, atMs: number, pull: PullAt, { open, around }: Sofar): HistoryEvent {
+function eventAt(random: SeededRandom, atMs: number, pull: PullAt, { open, around, words }: Sofar): HistoryEvent {
   const sha = random.sha();
   const app = random.pick(APPS);
   const state = open.get(pull);
@@ -99,6 +113,14 @@ function eventAt(random: SeededRandom, atMs: number, pull: PullAt, { open, aroun
     if (random.chance(0.3)) return { kind: 'push', atMs, sha, app, ...pull };
     open.set(pull, 'open');
     return { kind: 'reopen', atMs, ...pull };
+  }
+  if (state === 'spoken-of') {
+    open.set(pull, 'open');
+    if (random.chance(0.6)) return { kind: 'push', atMs, sha, app, ...pull };
+  }
+  if (words && random.chance(0.3)) {
+    open.set(pull, 'spoken-of');
+    return { kind: random.pick(SAID), atMs, ...pull };
   }
   if (random.chance(0.25)) {
     open.set(pull, 'closed');

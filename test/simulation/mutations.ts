@@ -49,6 +49,12 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: "    return { kind: 'absent', reason: 'closed' };",
   },
   {
+    name: 'keep an operator’s word for good',
+    file: 'webhook/reconcile/conclude.ts',
+    find: 'if (hold !== null && isHoldOver(hold, desired)) await op.store.liftHold(lock, hold);',
+    replace: 'void [op, lock, hold, isHoldOver, desired];',
+  },
+  {
     name: 'drop a retry',
     file: 'webhook/reconcile/conclude.ts',
     find: 'if (failure.nextAttemptAt !== null) await op.jobs.enqueueReconcile(lock.key, failure.nextAttemptAt);',

@@ -115,6 +115,12 @@ export class RealHistory {
       case 'comment-edited':
       case 'comment-deleted':
         return this.#happenToComment(pull, event.kind);
+      case 'back':
+      case 'destroy':
+      case 'rollback':
+      case 'update':
+        // Only in the simulated world (REAL_FAULT_KINDS).
+        return;
     }
   }
 

@@ -2,6 +2,7 @@
 import type { Sha } from '../../webhook/core/pull-request.ts';
 import type { AddressPool } from '../../webhook/core/slots.ts';
 import type { Faults } from './faults.ts';
+import type { OperatorWords } from './operator-words.ts';
 import type { SeededRandom } from './random.ts';
 import type { SimulatedGitHub } from './simulated-github.ts';
 import type { SimulatedHost } from './simulated-host.ts';
@@ -18,6 +19,7 @@ export interface Shared {
   readonly pool: AddressPool;
   readonly knownHeads: ReadonlyMap<Sha, number>;
   readonly violations: Set<string>;
+  readonly words: OperatorWords;
   /** Sends the deliveries that came to nothing once more; returns how many. */
   readonly redeliver: () => number;
 }

@@ -51,6 +51,8 @@ export class SimulatedGitHub {
   readonly redirects = new Map<string, number>();
   readonly apps = new Map<string, AppKind>();
   readonly #history = new Map<string, Snapshot[]>();
+  /** The heads that a pull request had before the one that it has. */
+  readonly #earlierHeads = new Map<SimulatedPull, Sha[]>();
   #nextCommentId = 1;
 
   addRepository(id: number, name: string): SimulatedRepository {
@@ -69,6 +71,25 @@ export class SimulatedGitHub {
     for (const repository of this.repositories.values()) if (repository.name === name) return repository;
     const redirected = this.redirects.get(name);
     return redirected === undefined ? null : (this.repositories.get(redirected) ?? null);
+  }
+
+  pullOf({ repositoryId, subject }: PreviewKey): SimulatedPull | undefined {
+    return subject.kind === 'pull' ? this.repositories.get(repositoryId)?.pulls.get(subject.number) : undefined;
+  }
+
+  /** The head moves to another commit. */
+  push(pull: SimulatedPull, sha: Sha): void {
+    const earlier = this.#earlierHeads.get(pull) ?? [];
+    this.#earlierHeads.set(pull, [...earlier, pull.sha]);
+    pull.sha = sha;
+  }
+
+  /** The head goes back to the one before. False when there was none. */
+  pushBack(pull: SimulatedPull): boolean {
+    const earlier = this.#earlierHeads.get(pull)?.pop();
+    if (earlier === undefined) return false;
+    pull.sha = earlier;
+    return true;
   }
 
   /** Remembers the state of a pull request, so that a stale read can return it later. */

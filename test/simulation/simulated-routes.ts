@@ -1,11 +1,9 @@
 /** Routes and databases, as one operator process sees them; and what must never happen to them, noted where it would happen. */
 import type { DatabaseName } from '../../webhook/core/names.ts';
-import type { PreviewKey } from '../../webhook/core/pull-request.ts';
 import type { PreviewRoute } from '../../webhook/core/preview-route.ts';
 import type { AppDatabases, Routes } from '../../webhook/ports.ts';
 import type { SimulatedProcess } from './faults.ts';
 import type { Shared } from './shared-world.ts';
-import type { SimulatedPull } from './simulated-github.ts';
 
 export function simulatedRoutes(world: Shared, process: SimulatedProcess): Routes {
   const { host, faults } = world;
@@ -65,19 +63,10 @@ export function simulatedDatabases(world: Shared, process: SimulatedProcess): Ap
   };
 }
 
-function pullOf({ github }: Shared, record: { key: PreviewKey } | undefined): SimulatedPull | undefined {
-  const subject = record?.key.subject;
-  return subject?.kind === 'pull'
-    ? github.repositories.get(record?.key.repositoryId ?? 0)?.pulls.get(subject.number)
-    : undefined;
-}
-
 /** Data of a pull request that was open and allowed all the time must never go. */
 function noteDataLoss(world: Shared, name: DatabaseName): void {
-  const pull = pullOf(
-    world,
-    [...world.state.previews.values()].find((row) => row.database?.name === name),
-  );
+  const record = [...world.state.previews.values()].find((row) => row.database?.name === name);
+  const pull = record === undefined ? undefined : world.github.pullOf(record.key);
   if (pull !== undefined && !pull.wasAbsent)
     world.violations.add(`the database of #${pull.number} was removed without a reason`);
 }
@@ -88,18 +77,16 @@ const SUPERSEDED_WITHIN_MS = 1_500;
 /** A commit that is known to be overtaken must not be shown as new. */
 function noteSwitch(world: Shared, route: PreviewRoute): void {
   const record = [...world.state.previews.values()].find((row) => row.slug === route.slug);
-  const pull = pullOf(world, record);
+  const pull = record === undefined ? undefined : world.github.pullOf(record.key);
   // Where GitHub fails or answers with old news, or the state fails, we cannot know in time.
   if (pull?.state !== 'open' || route.answering === null || !world.faults.isWell) return;
   const shown = record?.instances.find((instance) => instance.name === route.answering?.instance);
   const knownSince = world.knownHeads.get(pull.sha);
-  if (
-    shown === undefined ||
-    shown.name === record?.answering ||
-    shown.revision.sha === pull.sha ||
-    knownSince === undefined
-  )
+  if (record === undefined || shown === undefined || shown.name === record.answering || knownSince === undefined)
     return;
-  if (world.clock.elapsedMs - knownSince > SUPERSEDED_WITHIN_MS)
+  const { hold, key } = record;
+  const wanted = hold?.kind === 'pinned' && hold.whileHead === pull.sha ? hold.revision.sha : pull.sha;
+  if (shown.revision.sha === wanted) return;
+  if (world.clock.elapsedMs - Math.max(knownSince, world.words.saidAtMs(key)) > SUPERSEDED_WITHIN_MS)
     world.violations.add(`#${pull.number}: an overtaken commit was switched to`);
 }

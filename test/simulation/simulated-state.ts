@@ -5,7 +5,7 @@
  */
 import { OperatorError } from '../../webhook/core/errors.ts';
 import { instanceNameOf, type HostLabel, type InstanceName, type Slug } from '../../webhook/core/names.ts';
-import type { InstanceFacts, InstanceRecord, PreviewRecord } from '../../webhook/core/preview.ts';
+import type { Hold, InstanceFacts, InstanceRecord, PreviewRecord } from '../../webhook/core/preview.ts';
 import {
   keyText,
   type PreviewKey,
@@ -43,6 +43,9 @@ export class SimulatedState {
   readonly locks = new Map<string, { readonly lock: PreviewLock; readonly process: number }>();
   /** Called after each change of the queue. */
   onJobs: () => void = () => undefined;
+  /** Told of each operator's word that is stored, and of each record that goes. */
+  onHold: (key: PreviewKey, hold: Hold | null) => void = () => undefined;
+  onForget: (key: PreviewKey) => void = () => undefined;
 
   readonly #pool: AddressPool;
   readonly #nowMs: () => Date;
@@ -66,11 +69,7 @@ export class SimulatedState {
 
   // Previews
 
-  request(
-    key: PreviewKey,
-    repository: RepositoryName,
-    options: { retry?: boolean; hold?: PreviewRecord['hold'] },
-  ): void {
+  request(key: PreviewKey, repository: RepositoryName, options: { retry?: boolean; hold?: Hold | null }): void {
     const text = keyText(key);
     const now = this.#nowMs();
     const row = this.previews.get(text) ?? this.#newRow(key, repository, now);
@@ -80,6 +79,7 @@ export class SimulatedState {
     if (options.retry === true) row.retryAskedAt = now;
     if (options.hold !== undefined) row.hold = options.hold;
     this.previews.set(text, row);
+    if (options.hold !== undefined) this.onHold(key, options.hold);
     this.addJob('reconcile', key, now.getTime());
   }
 
@@ -192,6 +192,7 @@ export class SimulatedState {
     if (row === undefined) return true;
     if (row.generation !== generation) return false;
     this.previews.delete(text);
+    this.onForget(key);
     for (const [label, owner] of this.hosts) if (owner === text) this.hosts.delete(label);
     return true;
   }

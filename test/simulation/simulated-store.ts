@@ -1,4 +1,5 @@
 /** Store and queue of one operator process over the simulated state. */
+import { isDeepStrictEqual } from 'node:util';
 import { OperatorError } from '../../webhook/core/errors.ts';
 import { keyText, type PreviewKey } from '../../webhook/core/pull-request.ts';
 import type { JobQueue, PreviewLock, PreviewStore } from '../../webhook/ports.ts';
@@ -31,6 +32,11 @@ export function simulatedStore({ state, faults }: Shared, process: SimulatedProc
     generation: (key) => faults.read(process, () => state.previews.get(keyText(key))?.generation ?? 0),
     request: (key, repository, options = {}) =>
       faults.effect(process, 'store.request', () => state.request(key, repository, options)),
+    liftHold: (lock, hold) =>
+      faults.effect(process, 'store.liftHold', () => {
+        const row = state.row(held(lock));
+        if (isDeepStrictEqual(row.hold, hold)) row.hold = null;
+      }),
     saveWanted: (lock, wanted, repository) =>
       faults.effect(process, 'store.saveWanted', () => {
         Object.assign(state.row(held(lock)), { wanted, repository });

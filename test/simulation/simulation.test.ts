@@ -15,7 +15,7 @@ test('R2, R3: 2,000 random histories with every kind of fault end in the world t
   const seed = freshSeed();
   t.diagnostic(`seed ${seed}`);
   const results = [await runSchedules({ schedules: 2_000, seed, faults: FAULT_KINDS })];
-  // Of 99 crash points a dozen are hit some five times in as many histories, and so once in a while one is not: then more are played.
+  // Of a hundred crash points a dozen are hit some five times in as many histories, and so once in a while one is not: then more are played.
   if (results[0]?.crashPoints.covered !== CRASH_POINTS_TOTAL)
     results.push(await runSchedules({ schedules: 8_000, seed: seed + 2_000, faults: FAULT_KINDS }));
   for (const { schedules, divergences, perSecond, crashPoints, failures } of results) {

@@ -7,8 +7,10 @@ import { keyText, type PullRequestEvent, type Sha } from '../../webhook/core/pul
 import { parsePool, type AddressPool } from '../../webhook/core/slots.ts';
 import { acceptEvent } from '../../webhook/http/webhook-route.ts';
 import { jobHandlers } from '../../webhook/jobs/handlers.ts';
-import { CRASH_POINTS, Faults, NO_FAULTS, SimulatedProcess, type FaultKind } from './faults.ts';
+import type { Operator } from '../../webhook/ports.ts';
+import { PLANNED_POINTS, Faults, NO_FAULTS, SimulatedProcess, type FaultKind } from './faults.ts';
 import { REPOSITORIES, type History, type HistoryEvent } from './history.ts';
+import { OperatorWords, type WordKind } from './operator-words.ts';
 import { SeededRandom } from './random.ts';
 import type { Shared } from './shared-world.ts';
 import { SimulatedGitHub, type SimulatedPull, type SimulatedRepository } from './simulated-github.ts';
@@ -33,12 +35,13 @@ interface Delivery {
   readonly sha: Sha;
 }
 
-type PullEventKind = 'open' | 'push' | 'close' | 'reopen' | 'draft' | 'ready' | 'base' | 'fork-deleted';
+type PullEventKind = 'open' | 'push' | 'back' | 'close' | 'reopen' | 'draft' | 'ready' | 'base' | 'fork-deleted';
 
 interface Running {
   readonly process: SimulatedProcess;
   readonly shutdown: AbortController;
   readonly policy: Policy;
+  readonly op: Operator;
 }
 
 export class World implements Shared {
@@ -57,6 +60,7 @@ export class World implements Shared {
   readonly knownHeads = new Map<Sha, number>();
   /** Promises that were broken on the way, whatever the world looks like at the end. */
   readonly violations = new Set<string>();
+  readonly words = new OperatorWords();
   readonly log: string[] = [];
   /** What becomes of a delivery that GitHub has just made. Null where it goes its usual way, which may be a bad one. */
   onAnnounce: ((send: () => void) => void) | null = null;
@@ -85,6 +89,13 @@ export class World implements Shared {
     this.#workers = new SimulatedWorkers(this.clock, this.faults, this.state);
     this.host.apps = this.github.apps;
     for (const { id, name } of REPOSITORIES) this.github.addRepository(id, name);
+    this.state.onHold = (key, hold) =>
+      this.words.stored(key, hold, {
+        atMs: this.clock.elapsedMs,
+        pull: this.github.pullOf(key),
+        oldNews: this.#kinds.has('stale'),
+      });
+    this.state.onForget = (key) => this.words.forgotten(key);
     this.faults.onCrash = (process, point) => this.#say(`operator ${process.id} dies at ${point}`);
   }
 
@@ -111,7 +122,7 @@ export class World implements Shared {
     const { github, stale, state } = this.faults.rates;
     this.faults.isWell = github + stale + state === 0;
     this.faults.planned = {
-      point: CRASH_POINTS[history.seed % CRASH_POINTS.length] ?? '',
+      point: PLANNED_POINTS[history.seed % PLANNED_POINTS.length] ?? '',
       times: this.random.chance(0.7) ? 1 : this.random.integer(2, 4),
     };
     this.startOperator();
@@ -157,7 +168,7 @@ export class World implements Shared {
     const policy = this.policy();
     const op = simulatedOperator(this, process, policy);
     const shutdown = new AbortController();
-    this.#running.set(process.id, { process, shutdown, policy });
+    this.#running.set(process.id, { process, shutdown, policy, op });
     const handlers = jobHandlers(op, { sweepIntervalMs: SWEEP_INTERVAL_MS });
     this.#workers.start({ process, handlers, shutdown: shutdown.signal, concurrency: CONCURRENCY });
     // Start-up sweeps, as main does.
@@ -210,8 +221,14 @@ export class World implements Shared {
       case 'comment-deleted':
         this.#happenToComment(event);
         return;
+      case 'destroy':
+      case 'rollback':
+      case 'update':
+        this.#speak(event);
+        return;
       case 'open':
       case 'push':
+      case 'back':
       case 'close':
       case 'reopen':
       case 'draft':
@@ -239,6 +256,13 @@ export class World implements Shared {
     else pull.comments.length = 0;
   }
 
+  #speak({ kind, repository, number }: { kind: WordKind; repository: number; number: number }): void {
+    const key = keyText({ repositoryId: repository, subject: { kind: 'pull', number } });
+    const slug = this.state.previews.get(key)?.slug;
+    const op = [...this.#running.values()].at(-1)?.op;
+    if (op !== undefined && slug != null) void this.words.speak(op, kind, slug);
+  }
+
   #happenToPull(event: Extract<HistoryEvent, { number: number; kind: PullEventKind }>): void {
     const repository = this.github.repositories.get(event.repository);
     if (repository === undefined) return;
@@ -250,7 +274,10 @@ export class World implements Shared {
     if (pull === undefined) return;
     switch (event.kind) {
       case 'push':
-        pull.sha = event.sha as Sha;
+        this.github.push(pull, event.sha as Sha);
+        break;
+      case 'back':
+        if (!this.github.pushBack(pull)) return;
         break;
       case 'close':
         pull.state = 'closed';
@@ -272,6 +299,11 @@ export class World implements Shared {
         break;
     }
     if (event.kind === 'open' || event.kind === 'push') this.github.apps.set(event.sha, event.app);
+    if (event.kind === 'push' || event.kind === 'back') {
+      // It may have been the head before.
+      this.knownHeads.delete(pull.sha);
+      this.words.headMoved({ repositoryId: repository.id, subject: { kind: 'pull', number: pull.number } });
+    }
     if (pull.headRepositoryId !== repository.id || pull.author !== 'member') this.strangersCommits.add(pull.sha);
     if (pull.state === 'closed' || pull.draft || this.strangersCommits.has(pull.sha)) pull.wasAbsent = true;
     this.github.record(repository, pull, this.clock.elapsedMs);

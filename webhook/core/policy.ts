@@ -3,7 +3,7 @@
  * pull request is fetched or run is in this file; callers only act on the answer.
  */
 import { z } from 'zod';
-import type { AbsenceReason, Hold, RefusalReason } from './preview.ts';
+import { headOf, type AbsenceReason, type Hold, type RefusalReason } from './preview.ts';
 import {
   isSameRepository,
   ownerOf,
@@ -11,6 +11,7 @@ import {
   type PreviewKey,
   type RepositoryName,
   type Revision,
+  type Sha,
 } from './pull-request.ts';
 
 /** What the operator's configuration says about who may run. */
@@ -51,7 +52,8 @@ export type Desired =
       readonly kind: 'present';
       readonly repository: RepositoryName;
       readonly revision: Revision;
-      readonly pinned: boolean;
+      /** The head, where a rollback shows an earlier commit instead. */
+      readonly rolledBackFrom?: Sha;
     }
   /** Nothing of it may be fetched or run, but the pull request is told why. */
   | {
@@ -101,9 +103,15 @@ export function desiredFrom(
     return { kind: 'absent', reason: 'destroyed-by-operator' };
   const reason = refusalOf(policy, subject.key, observed);
   if (reason !== null) return { kind: 'refused', repository, revision, reason };
-  if (hold?.kind === 'pinned' && hold.whileHead === revision.sha)
-    return { kind: 'present', repository, revision: hold.revision, pinned: true };
-  return { kind: 'present', repository, revision, pinned: false };
+  const isPinned = hold?.kind === 'pinned' && hold.whileHead === revision.sha;
+  return isPinned && hold.revision.sha !== revision.sha
+    ? { kind: 'present', repository, revision: hold.revision, rolledBackFrom: revision.sha }
+    : { kind: 'present', repository, revision };
+}
+
+/** Whether the head has moved on from the one that an operator's word was about. */
+export function isHoldOver(hold: Hold, desired: Desired): boolean {
+  return (desired.kind === 'present' || desired.kind === 'refused') && headOf(desired) !== hold.whileHead;
 }
 
 /**

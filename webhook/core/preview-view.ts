@@ -105,7 +105,7 @@ export function previewDetailView(record: PreviewRecord, urlOf: UrlOf): PreviewD
     urls: summary.url === null ? [] : [summary.url, ...extraUrls],
     wantedCommit: record.wanted === null || record.wanted.presence === 'absent' ? null : record.wanted.revision.sha,
     step: record.doing?.step ?? null,
-    isPinned: record.hold?.kind === 'pinned',
+    isPinned: record.wanted?.presence === 'present' && record.wanted.rolledBackFrom !== undefined,
     hasDatabase: record.database !== null,
     generation: record.generation,
     concludedGeneration: record.concludedGeneration,

@@ -94,11 +94,17 @@ export type AbsenceReason = 'closed' | 'repository-not-allowed' | 'destroyed-by-
 
 /** What was wanted when we last looked. Display only: every run looks again. */
 export type Wanted =
-  | { readonly presence: 'present'; readonly revision: Revision }
+  /** `rolledBackFrom`: the head, where a rollback shows an earlier commit instead. */
+  | { readonly presence: 'present'; readonly revision: Revision; readonly rolledBackFrom?: Sha }
   | { readonly presence: 'refused'; readonly revision: Revision; readonly reason: RefusalReason }
   | { readonly presence: 'absent'; readonly reason: AbsenceReason };
 
-/** An operator's word that stands above the pull request, until its head moves on from `whileHead`. */
+/** The head of the pull request, by what was seen of it; `revision` is another commit after a rollback. */
+export function headOf(seen: { readonly revision: Revision; readonly rolledBackFrom?: Sha }): Sha {
+  return seen.rolledBackFrom ?? seen.revision.sha;
+}
+
+/** An operator's word that stands above the pull request while its head is `whileHead`; lifted once the preview has come to rest at another. */
 export type Hold =
   /** `preview destroy` of an open pull request. */
   | { readonly kind: 'destroyed'; readonly whileHead: Sha }
@@ -158,7 +164,8 @@ export type Phase =
   | { readonly name: 'refused'; readonly reason: RefusalReason }
   /** Coming up for the first time. */
   | { readonly name: 'starting'; readonly revision: Revision; readonly step: StepName; readonly since: Date }
-  | { readonly name: 'live'; readonly revision: Revision; readonly since: Date; readonly pinned: boolean }
+  /** `rolledBackFrom`: the head, where a rollback shows an earlier commit instead. */
+  | { readonly name: 'live'; readonly revision: Revision; readonly since: Date; readonly rolledBackFrom: Sha | null }
   /** An older commit answers while a newer one comes up. */
   | {
       readonly name: 'updating';
@@ -227,7 +234,7 @@ export function phaseOf(record: PreviewRecord): Phase {
   if (failed !== null) return failed;
   if (live !== null && live.sha === revision.sha) {
     const since = answering?.routedAt ?? record.requestedAt;
-    return { name: 'live', revision, since, pinned: record.hold?.kind === 'pinned' };
+    return { name: 'live', revision, since, rolledBackFrom: wanted.rolledBackFrom ?? null };
   }
   const step = record.doing?.step;
   if (step === undefined && live === null) return { name: 'waiting', since: record.requestedAt };

@@ -74,7 +74,7 @@ export function phaseText(phase: Phase): string {
     case 'starting':
       return stepText(phase.step);
     case 'live':
-      return phase.pinned ? 'live (rolled back)' : 'live';
+      return phase.rolledBackFrom === null ? 'live' : 'live (rolled back)';
     case 'updating':
       return `live, updating: ${stepText(phase.step)}`;
     case 'retrying':

@@ -221,7 +221,7 @@ async function* buildLines(
 function wantedText(desired: Desired): string {
   switch (desired.kind) {
     case 'present':
-      return `${desired.repository} at ${shortSha(desired.revision.sha)} (${desired.revision.ref})${desired.pinned ? ', rolled back to' : ''}`;
+      return `${desired.repository} at ${shortSha(desired.revision.sha)} (${desired.revision.ref})${desired.rolledBackFrom === undefined ? '' : ', rolled back to'}`;
     case 'refused':
       return `nothing: ${refusalText(desired.reason)}`;
     case 'absent':

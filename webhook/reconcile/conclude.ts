@@ -4,7 +4,7 @@ import { failureFrom, type RunResult } from '../core/outcome.ts';
 import { isFailureCurrent, type PreviewRecord } from '../core/preview.ts';
 import { withoutSecrets } from '../core/redaction.ts';
 import { targetInstance } from '../core/plan.ts';
-import type { Desired } from '../core/policy.ts';
+import { isHoldOver, type Desired } from '../core/policy.ts';
 import type { Operator, PreviewLock } from '../ports.ts';
 import type { Look } from './observe.ts';
 
@@ -53,11 +53,20 @@ async function concludeRun(
       if (look.problem !== null) {
         return concludeFailure(op, lock, record, { kind: 'failed', step: 'look', sha: null, error: look.problem });
       }
+      if (run.steps === 0) await liftHold(op, lock, record, look.desired);
       // Also when nothing was done: a run before us may have been killed between doing and telling.
       await op.jobs.enqueueReport(lock.key);
       // A second look confirms that all is as wanted now, and finds what became superfluous.
       return run.steps > 0 ? 'again' : 'rest';
   }
+}
+
+/**
+ * An operator's word is over once the preview has come to rest at another head than the one that it was about, so that it does not come back with
+ * that head. Not sooner: one look may have been answered with old news.
+ */
+async function liftHold(op: Concluding, lock: PreviewLock, { hold }: PreviewRecord, desired: Desired): Promise<void> {
+  if (hold !== null && isHoldOver(hold, desired)) await op.store.liftHold(lock, hold);
 }
 
 async function concludeFailure(

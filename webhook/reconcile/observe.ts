@@ -78,8 +78,10 @@ function shownBy(route: PreviewRoute, record: PreviewRecord): InstanceName | nul
 /** The wish as a fact to store for display, or null when we learned nothing. */
 export function wantedFrom(desired: Desired): Wanted | null {
   switch (desired.kind) {
-    case 'present':
-      return { presence: 'present', revision: desired.revision };
+    case 'present': {
+      const { revision, rolledBackFrom } = desired;
+      return { presence: 'present', revision, ...(rolledBackFrom !== undefined && { rolledBackFrom }) };
+    }
     case 'refused':
       return { presence: 'refused', revision: desired.revision, reason: desired.reason };
     case 'absent':

@@ -103,6 +103,10 @@ export class FakePullRequest {
     return this.#headRepository().forcePush(this.state.head.branch, changes, onto);
   }
 
+  forcePushBack(sha: string): Promise<void> {
+    return this.#headRepository().forcePushBack(this.state.head.branch, sha);
+  }
+
   async close(options: { merge?: boolean } = {}): Promise<void> {
     this.#change({ state: 'closed', merged: options.merge ?? false, closedAt: this.#world.now() });
     await this.announce('closed');

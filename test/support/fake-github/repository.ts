@@ -118,6 +118,13 @@ export class FakeRepository {
     return sha;
   }
 
+  /** Makes a commit that is there already the head of the branch, as a force push of an earlier state does. */
+  async forcePushBack(branch: string, sha: string): Promise<void> {
+    await this.git.git('update-ref', `refs/heads/${branch}`, sha);
+    this.#branches.set(branch, sha);
+    await this.#tellPullRequests(branch, sha);
+  }
+
   async deleteBranch(branch: string): Promise<void> {
     await this.git.git('update-ref', '-d', `refs/heads/${branch}`);
     this.#branches.delete(branch);

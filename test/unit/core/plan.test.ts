@@ -13,7 +13,6 @@ const present = (revision = A): Desired => ({
   kind: 'present',
   repository: aPreview().repository,
   revision,
-  pinned: false,
 });
 
 /** The world as the records say it is: everything placed exists, what was healthy runs. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { desiredFrom, isAllowedRepository, type Policy } from '../../../webhook/core/policy.ts';
+import { desiredFrom, isAllowedRepository, isHoldOver, type Policy } from '../../../webhook/core/policy.ts';
+import type { Hold } from '../../../webhook/core/preview.ts';
 import type { ObservedSubject, PreviewKey, RepositoryName } from '../../../webhook/core/pull-request.ts';
 import { commit } from '../../support/a-preview.ts';
 
@@ -33,7 +34,6 @@ test('an open pull request of a member is present at its head', () => {
     kind: 'present',
     repository: SHOP,
     revision: A,
-    pinned: false,
   });
 });
 
@@ -73,14 +73,33 @@ test('an operator’s word stands until the head moves on', () => {
     kind: 'present',
     repository: SHOP,
     revision: B,
-    pinned: true,
+    rolledBackFrom: A.sha,
   });
   assert.deepEqual(desiredFrom(POLICY, pinned, open({ revision: commit('c') })), {
     kind: 'present',
     repository: SHOP,
     revision: commit('c'),
-    pinned: false,
   });
+});
+
+test('a rollback to the head itself is none', () => {
+  const pinned = { ...SUBJECT, hold: { kind: 'pinned', revision: A, whileHead: A.sha } as const };
+  assert.deepEqual(desiredFrom(POLICY, pinned, open()), { kind: 'present', repository: SHOP, revision: A });
+});
+
+test('an operator’s word is over when another head was seen, and only then', () => {
+  const destroyed = { kind: 'destroyed', whileHead: A.sha } as const;
+  const pinned = { kind: 'pinned', revision: B, whileHead: A.sha } as const;
+  const isOver = (hold: Hold, observed: ObservedSubject | null) =>
+    isHoldOver(hold, desiredFrom(POLICY, { ...SUBJECT, hold }, observed));
+  for (const hold of [destroyed, pinned]) {
+    assert.ok(!isOver(hold, open()), hold.kind);
+    assert.ok(!isOver(hold, open({ headRepositoryId: 99 })), `${hold.kind}, refused`);
+    assert.ok(!isOver(hold, null), `${hold.kind}, GitHub away`);
+    assert.ok(isOver(hold, open({ revision: commit('c') })), `${hold.kind}, pushed`);
+    assert.ok(isOver(hold, open({ revision: commit('c'), headRepositoryId: 99 })), `${hold.kind}, pushed and refused`);
+  }
+  assert.ok(isOver(pinned, open({ revision: B })), 'also when the head went back to what is shown');
 });
 
 test('a rollback does not let a stranger’s code run', () => {

@@ -71,11 +71,15 @@ export function previewStore(options: StoreOptions): PreviewStore {
 function facts(
   { pool, host }: StoreOptions,
   proven: ProvenKey,
-): Pick<PreviewStore, 'saveWanted' | 'saveDoing' | 'saveFailure' | 'saveDatabase' | 'saveConcluded'> {
+): Pick<PreviewStore, 'liftHold' | 'saveWanted' | 'saveDoing' | 'saveFailure' | 'saveDatabase' | 'saveConcluded'> {
   const update = async (lock: PreviewLock, assignments: string, values: unknown[]) => {
     await rowsOf(pool, `update berth.previews set ${assignments} where key = $1`, [proven(lock), ...values]);
   };
   return {
+    async liftHold(lock, hold) {
+      const values = [proven(lock), JSON.stringify(hold)];
+      await rowsOf(pool, 'update berth.previews set hold = null where key = $1 and hold = $2::jsonb', values);
+    },
     saveWanted: (lock, wanted, repository) =>
       update(lock, 'wanted = $2, repository = $3', [JSON.stringify(wanted), repository]),
     saveDoing: (lock, step) =>
