@@ -63,10 +63,17 @@ suite('on one operator, side by side', { concurrency: true }, () => {
     const rolledBack = await service.preview('rollback', 'commands-1');
     assert.equal(rolledBack.status, 0, rolledBack.stderr);
     await service.shows(pull, first);
+    await service.says(pull, 'is live', '(rolled back)', first);
+    await service.hasStatus(pull, 'pending', second);
+    assert.match(pull.statuses.at(-1)?.description ?? '', /^rolled back/);
     const destroyed = await service.preview('destroy', 'commands-1');
     assert.equal(destroyed.status, 0, destroyed.stderr);
     assert.equal((await service.get(pull)).status, 404);
     await service.says(pull, 'destroyed by an operator');
+    await service.until('the status says so', () => pull.statuses.at(-1)?.description === 'destroyed by an operator', {
+      seen: () => JSON.stringify(pull.statuses.at(-1)),
+    });
+    assert.equal(pull.statuses.at(-1)?.sha, second);
 
     await pull.push({ 'message.txt': 'Third' });
     await service.shows(pull, pull.head);

@@ -40,7 +40,7 @@ function pullProblems(world: World, policy: Policy, repository: SimulatedReposit
   }
   if (record === null) return [...problems, 'it is open, and there is no record'];
   problems.push(...world.words.problemsOf(key, record.hold, pull.sha));
-  if (record.hold?.kind === 'destroyed') return [...problems, ...destroyedProblems(record, comment)];
+  if (record.hold?.kind === 'destroyed') return [...problems, ...destroyedProblems(record, pull)];
   if (pull.headRepositoryId !== repository.id || pull.author !== 'member' || pull.draft) {
     if (record.instances.length > 0 || record.database !== null)
       problems.push('something of it exists though it may not run');
@@ -63,15 +63,16 @@ function shownCommit({ hold }: PreviewRecord, pull: SimulatedPull): Sha {
   return hold?.kind === 'pinned' ? hold.revision.sha : pull.sha;
 }
 
-function destroyedProblems(record: PreviewRecord, comment: string): string[] {
-  return [
-    ...(record.instances.length > 0 || record.database !== null
-      ? ['something of it exists though it is destroyed']
-      : []),
-    ...(comment.includes('destroyed by an operator')
-      ? []
-      : [`destroyed, but the comment says "${comment.slice(0, 80)}"`]),
-  ];
+function destroyedProblems(record: PreviewRecord, pull: SimulatedPull): string[] {
+  const problems: string[] = [];
+  const comment = pull.comments[0]?.body ?? '';
+  if (record.instances.length > 0 || record.database !== null)
+    problems.push('something of it exists though it is destroyed');
+  if (!comment.includes('destroyed by an operator'))
+    problems.push(`destroyed, but the comment says "${comment.slice(0, 80)}"`);
+  const status = pull.statuses.get(pull.sha) ?? 'missing';
+  if (status !== 'pending') problems.push(`destroyed, but the status of the head is ${status}`);
+  return problems;
 }
 
 function liveProblems(world: World, record: PreviewRecord, pull: SimulatedPull, comment: string): string[] {
@@ -102,7 +103,10 @@ function liveProblems(world: World, record: PreviewRecord, pull: SimulatedPull, 
   if (record.instances.length > 2) problems.push(`${record.instances.length} instances are kept`);
   if (!comment.includes('is live') || !comment.includes(shown))
     problems.push(`the comment says "${comment.slice(0, 80)}"`);
-  if (pull.statuses.get(shown) !== 'success') problems.push(`the status is ${pull.statuses.get(shown) ?? 'missing'}`);
+  const isRolledBack = shown !== pull.sha;
+  if (isRolledBack !== comment.includes('(rolled back)')) problems.push(`the comment says "${comment.slice(0, 80)}"`);
+  const status = pull.statuses.get(pull.sha) ?? 'missing';
+  if (status !== (isRolledBack ? 'pending' : 'success')) problems.push(`the status of the head is ${status}`);
   return problems;
 }
 

@@ -186,6 +186,12 @@ export function instanceNamed(record: PreviewRecord, name: InstanceName | null):
   return record.instances.find((instance) => instance.name === name) ?? null;
 }
 
+/** The head of the pull request when we last looked. Null when there is none to speak of. */
+export function seenHead({ wanted, hold }: Pick<PreviewRecord, 'wanted' | 'hold'>): Sha | null {
+  // What was destroyed has no revision any more: only the hold knows the head.
+  return wanted === null || wanted.presence === 'absent' ? (hold?.whileHead ?? null) : headOf(wanted);
+}
+
 /** The instance that the URL shows, if any. */
 export function answeringInstance(record: PreviewRecord): InstanceRecord | null {
   return instanceNamed(record, record.answering);

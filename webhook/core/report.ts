@@ -1,6 +1,6 @@
 /** What the pull request is told: one comment and one commit status, rendered from the facts. Pure; delivery is jobs/report-task. */
 import { ERROR_CODES } from './errors.ts';
-import { phaseOf, type Phase, type PreviewRecord, type RefusalReason, type StepName } from './preview.ts';
+import { phaseOf, seenHead, type Phase, type PreviewRecord, type RefusalReason, type StepName } from './preview.ts';
 import { shortSha, type Sha } from './pull-request.ts';
 
 export interface Report {
@@ -10,7 +10,7 @@ export interface Report {
   readonly mayCreate: boolean;
   /** Whether this is the last word on a preview that is no more: no sweep looks at the comment after it. */
   readonly isLastWord: boolean;
-  /** The status goes to this commit; null when there is none to speak about. */
+  /** Of the head, also while an earlier commit is shown; null when there is none to speak about. */
   readonly status: {
     readonly sha: Sha;
     readonly state: 'pending' | 'success' | 'failure' | 'error';
@@ -92,8 +92,9 @@ export function phaseText(phase: Phase): string {
 export function reportFrom(record: PreviewRecord, urls: readonly string[]): Report {
   const phase = phaseOf(record);
   const url = urls[0] ?? null;
-  const sha = record.wanted === null || record.wanted.presence === 'absent' ? null : record.wanted.revision.sha;
-  const status = sha === null ? null : { sha, ...statusOf(phase), url: phase.name === 'live' ? url : null };
+  const sha = phase.name === 'removing' ? null : seenHead(record);
+  const { state, description } = statusOf(phase);
+  const status = sha === null ? null : { sha, state, description, url: state === 'success' ? url : null };
   return {
     comment: [`**Preview** ${headline(phase, url)}`, ...bodyOf(record, phase, urls)].join('\n\n'),
     // Before we know that it is open, and once it is not, there is nothing to begin a conversation with.
@@ -104,7 +105,7 @@ export function reportFrom(record: PreviewRecord, urls: readonly string[]): Repo
 }
 
 function headline(phase: Phase, url: string | null): string {
-  if (phase.name === 'live') return `is live at ${url ?? ''}`.trim();
+  if (phase.name === 'live') return `is live at ${url ?? ''}${phase.rolledBackFrom === null ? '' : ' (rolled back)'}`;
   return `– ${phaseText(phase)}.`;
 }
 
@@ -115,6 +116,9 @@ function bodyOf(record: PreviewRecord, phase: Phase, urls: readonly string[]): s
       const totalMs = Object.values(instance?.timings ?? {}).reduce((sum, ms) => sum + ms, 0);
       return [
         `Commit ${phase.revision.sha}${totalMs > 0 ? `, up in ${(totalMs / 1_000).toFixed(1)} s` : ''}.`,
+        ...(phase.rolledBackFrom === null
+          ? []
+          : [`An operator rolled it back from ${phase.rolledBackFrom}. A new push moves it forward again.`]),
         ...(urls.length > 1 ? [`Also at ${urls.slice(1).join(', ')}`] : []),
         ...assumptionLines(instance?.assumptions ?? []),
       ];
@@ -155,7 +159,10 @@ function statusOf(phase: Phase): { state: 'pending' | 'success' | 'failure' | 'e
   const description = phaseText(phase).slice(0, 140);
   switch (phase.name) {
     case 'live':
-      return { state: 'success', description };
+      // Nobody may take the head for what the URL shows.
+      return phase.rolledBackFrom === null
+        ? { state: 'success', description }
+        : { state: 'pending', description: `rolled back: the URL shows ${shortSha(phase.revision.sha)}` };
     case 'failed':
       return { state: 'failure', description };
     case 'refused':

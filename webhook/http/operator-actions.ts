@@ -3,15 +3,9 @@ import { OperatorError } from '../core/errors.ts';
 import { parseSlug } from '../core/names.ts';
 import { planFor, rollbackInstance } from '../core/plan.ts';
 import { isAllowedRepository } from '../core/policy.ts';
-import { headOf, phaseOf, type Hold, type PreviewRecord } from '../core/preview.ts';
+import { phaseOf, seenHead, type Hold, type PreviewRecord } from '../core/preview.ts';
 import { previewDetailView, type AskedView, type PreviewDetailView } from '../core/preview-view.ts';
-import {
-  type RepositoryName,
-  isBranchName,
-  parseRepositoryName,
-  type PreviewKey,
-  type Sha,
-} from '../core/pull-request.ts';
+import { type RepositoryName, isBranchName, parseRepositoryName, type PreviewKey } from '../core/pull-request.ts';
 import type { Operator } from '../ports.ts';
 import { lookAtPreview } from '../reconcile/observe.ts';
 
@@ -81,7 +75,7 @@ export async function updatePreview(op: Acting, slug: string, signal: AbortSigna
 export async function rollbackPreview(op: Acting, slug: string): Promise<AskedView> {
   const record = await previewNamed(op, slug);
   const previous = rollbackInstance(record);
-  const whileHead = lastSeenHead(record);
+  const whileHead = seenHead(record);
   if (previous === null || whileHead === null)
     throw new OperatorError('NOTHING_TO_ROLL_BACK', `Preview '${slug}' has no earlier instance.`);
   await op.store.request(record.key, record.repository, {
@@ -94,17 +88,11 @@ export async function rollbackPreview(op: Acting, slug: string): Promise<AskedVi
 /** Nothing of it is left; a push to an open pull request brings it back. */
 export async function destroyPreview(op: Acting, slug: string): Promise<AskedView> {
   const record = await previewNamed(op, slug);
-  const whileHead = lastSeenHead(record);
+  const whileHead = seenHead(record);
   // Where it may not exist anyway it is on its way out: a word without an end would still stand when the pull request is opened again.
   const hold: { hold?: Hold } = whileHead === null ? {} : { hold: { kind: 'destroyed', whileHead } };
   await op.store.request(record.key, record.repository, hold);
   return { isDone: false, preview: detailOf(op, record), wantedCommit: null };
-}
-
-/** The head of the pull request when we last looked: what a hold lasts for. Null when there is none to speak of. */
-function lastSeenHead({ wanted, hold }: PreviewRecord): Sha | null {
-  // What was destroyed has no revision any more: only the hold knows the head.
-  return wanted === null || wanted.presence === 'absent' ? (hold?.whileHead ?? null) : headOf(wanted);
 }
 
 export function detailOf(op: Pick<Operator, 'routes'>, record: PreviewRecord): PreviewDetailView {

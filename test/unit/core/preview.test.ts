@@ -47,6 +47,29 @@ test('the report: one status, the URL only when live, the reason and the last li
   assert.equal(down.status?.url, null);
 });
 
+test('R14: after a rollback neither the comment nor the status takes the head for what the URL shows', () => {
+  const wanted = { ...wantA, rolledBackFrom: B.sha };
+  const rolledBack = reportFrom(aPreview({ wanted, instances: [live], answering: live.name }), URLS);
+  assert.match(rolledBack.comment, /is live at https:\/\/shop-42\.example\.com \(rolled back\)\n/);
+  assert.match(rolledBack.comment, new RegExp(`Commit ${A.sha}`));
+  assert.match(rolledBack.comment, new RegExp(`rolled it back from ${B.sha}`));
+  const description = `rolled back: the URL shows ${A.sha.slice(0, 8)}`;
+  assert.deepEqual(rolledBack.status, { sha: B.sha, state: 'pending', description, url: null });
+});
+
+test('R14: the head of what was destroyed is not called live', () => {
+  const destroyed = aPreview({
+    wanted: { presence: 'absent', reason: 'destroyed-by-operator' },
+    hold: { kind: 'destroyed', whileHead: A.sha },
+  });
+  assert.deepEqual(reportFrom(destroyed, URLS).status, {
+    sha: A.sha,
+    state: 'pending',
+    description: 'destroyed by an operator',
+    url: null,
+  });
+});
+
 test('a stranger’s pull request is told that nothing of it ran', () => {
   const { comment } = reportFrom(aPreview({ wanted: { presence: 'refused', revision: A, reason: 'fork' } }), URLS);
   assert.match(comment, /not run: it comes from another repository/);
