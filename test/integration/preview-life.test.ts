@@ -124,6 +124,17 @@ suite('on one operator, side by side', { concurrency: true }, () => {
     await service.says(pull, 'is live', pull.head);
   });
 
+  test('closed while it comes up: the commit status does not wait for ever', async () => {
+    const { 'preview.toml': manifest = '', ...files } = appFiles('hello-node');
+    const slow = manifest.replace(/\[setup\]\ncommand = .*\n/, '[setup]\ncommand = "sleep 600"\n');
+    const pull = await service.open('unfinished', { ...files, 'preview.toml': slow });
+    await service.hasStatus(pull, 'pending');
+    await pull.close();
+    await service.says(pull, '**Preview** removed');
+    await service.hasStatus(pull, 'error');
+    assert.equal(pull.statuses.at(-1)?.description, 'removed before it was live');
+  });
+
   test('several services: paths, a stripped prefix, an extra host', async () => {
     const pull = await service.open('parts', appFiles('two-services'));
     await service.shows(pull, 'web /');

@@ -36,6 +36,8 @@ function pullProblems(world: World, policy: Policy, repository: SimulatedReposit
     if (record !== null) problems.push(`a record is left (${phaseOf(record).name})`);
     if (comment !== '' && !comment.includes('removed'))
       problems.push(`the comment says "${comment.slice(0, 60)}" of a preview that must not exist`);
+    if (pull.lastStatus?.isUnderWay === true)
+      problems.push(`a status says "${pull.lastStatus.description}" for ever, of a preview that must not exist`);
     return problems;
   }
   if (record === null) return [...problems, 'it is open, and there is no record'];

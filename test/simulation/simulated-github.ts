@@ -1,5 +1,6 @@
 /** GitHub as a state machine: its state is the truth, deliveries are derived from it, and it may answer late, wrongly or with old news. */
 import type { ListedComment } from '../../webhook/core/report-record.ts';
+import type { Report } from '../../webhook/core/report.ts';
 import type { ObservedSubject, PreviewKey, RepositoryName, Sha } from '../../webhook/core/pull-request.ts';
 
 /** The account that the operators comment with. */
@@ -32,6 +33,8 @@ export interface SimulatedPull {
   readonly comments: SimulatedComment[];
   /** The latest commit status per commit. */
   readonly statuses: Map<string, string>;
+  /** The commit status that was set last. */
+  lastStatus: Report['status'];
 }
 
 export interface SimulatedRepository {

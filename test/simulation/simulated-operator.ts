@@ -123,6 +123,9 @@ function ensureStatus(pull: SimulatedPull, before: ReportRecord, report: Report)
   if (report.status === null) return before.status;
   const { sha, state } = report.status;
   const hash = statusHashOf(report.status);
-  if (before.status?.sha !== sha || before.status.hash !== hash) pull.statuses.set(sha, state);
+  if (before.status?.sha !== sha || before.status.hash !== hash) {
+    pull.statuses.set(sha, state);
+    pull.lastStatus = report.status;
+  }
   return { sha, hash };
 }

@@ -394,5 +394,6 @@ function openedPull(event: Extract<HistoryEvent, { kind: 'open' }>, repository: 
     wasAbsent: false,
     comments: [],
     statuses: new Map(),
+    lastStatus: null,
   };
 }

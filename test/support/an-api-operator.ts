@@ -89,6 +89,7 @@ export class AnApiOperator implements AsyncDisposable {
         wasAbsent: true,
         comments: [],
         statuses: new Map(),
+        lastStatus: null,
       });
     }
   }

@@ -40,9 +40,17 @@ export function commentHashOf(report: Report): string {
   return hashOf(report.comment);
 }
 
+/** What the hash of a status begins with that speaks of work being done. */
+const UNDER_WAY = 'under way ';
+
 /** What `ReportRecord.status.hash` is once the commit has this status. */
-export function statusHashOf({ state, description, url }: NonNullable<Report['status']>): string {
-  return hashOf(JSON.stringify([state, description, url]));
+export function statusHashOf({ state, description, url, isUnderWay }: NonNullable<Report['status']>): string {
+  return `${isUnderWay ? UNDER_WAY : ''}${hashOf(JSON.stringify([state, description, url]))}`;
+}
+
+/** The commit whose status, as far as we know, still says that work is being done; or null. */
+export function unfinishedIn({ status }: ReportRecord): Sha | null {
+  return status?.hash.startsWith(UNDER_WAY) === true ? status.sha : null;
 }
 
 function hashOf(text: string): string {
@@ -59,7 +67,8 @@ export function isLookDue({ lookAskedAt, lookedAt }: ReportRecord, report: Repor
 
 /**
  * What can be said to be told while `report` is being told, from `now` on: what is about to be replaced is not known any more, and a comment that is
- * about to be made may be there or not, for the try may be cut off before or after GitHub took it.
+ * about to be made may be there or not, for the try may be cut off before or after GitHub took it. A status that is about to be set may be there and
+ * speak of work being done.
  */
 export function whileTelling(before: ReportRecord, report: Report, now: Date): ReportRecord {
   const { status } = report;
@@ -70,7 +79,7 @@ export function whileTelling(before: ReportRecord, report: Report, now: Date): R
     ...before,
     creatingSince: before.creatingSince ?? (isToBeMade ? now : null),
     commentHash: before.commentHash === commentHashOf(report) ? before.commentHash : null,
-    status: isStatusKept ? before.status : null,
+    status: isStatusKept ? before.status : { sha: status.sha, hash: UNDER_WAY },
   };
 }
 

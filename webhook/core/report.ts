@@ -16,16 +16,21 @@ export interface Report {
     readonly state: 'pending' | 'success' | 'failure' | 'error';
     readonly description: string;
     readonly url: string | null;
+    /** Whether it speaks of work that is being done, and so must not be the last one. */
+    readonly isUnderWay: boolean;
   } | null;
 }
 
-/** The report of a preview that is no more. */
-export const GONE_REPORT: Report = {
-  comment: '**Preview** removed.',
-  mayCreate: false,
-  isLastWord: true,
-  status: null,
-};
+/** The report of a preview that is no more. `unfinished`: the commit that was last said to be under way, if that is where things were left. */
+export function goneReport(unfinished: Sha | null): Report {
+  const removed = { state: 'error', description: 'removed before it was live', url: null, isUnderWay: false } as const;
+  return {
+    comment: '**Preview** removed.',
+    mayCreate: false,
+    isLastWord: true,
+    status: unfinished === null ? null : { sha: unfinished, ...removed },
+  };
+}
 
 const STEP_TEXT: Readonly<Record<StepName, string>> = {
   look: 'reading the pull request',
@@ -93,8 +98,8 @@ export function reportFrom(record: PreviewRecord, urls: readonly string[]): Repo
   const phase = phaseOf(record);
   const url = urls[0] ?? null;
   const sha = phase.name === 'removing' ? null : seenHead(record);
-  const { state, description } = statusOf(phase);
-  const status = sha === null ? null : { sha, state, description, url: state === 'success' ? url : null };
+  const told = statusOf(phase);
+  const status = sha === null ? null : { sha, ...told, url: told.state === 'success' ? url : null };
   return {
     comment: [`**Preview** ${headline(phase, url)}`, ...bodyOf(record, phase, urls)].join('\n\n'),
     // Before we know that it is open, and once it is not, there is nothing to begin a conversation with.
@@ -154,25 +159,30 @@ function assumptionLines(assumptions: readonly string[]): string[] {
   return first === undefined ? [] : [[first, ...rest.map((line) => `- ${line}`)].join('\n')];
 }
 
-function statusOf(phase: Phase): { state: 'pending' | 'success' | 'failure' | 'error'; description: string } {
+function statusOf(phase: Phase): Omit<NonNullable<Report['status']>, 'sha' | 'url'> {
   // GitHub cuts the description off at 140 characters by refusing longer ones.
   const description = phaseText(phase).slice(0, 140);
   switch (phase.name) {
     case 'live':
       // Nobody may take the head for what the URL shows.
       return phase.rolledBackFrom === null
-        ? { state: 'success', description }
-        : { state: 'pending', description: `rolled back: the URL shows ${shortSha(phase.revision.sha)}` };
+        ? { state: 'success', description, isUnderWay: false }
+        : {
+            state: 'pending',
+            description: `rolled back: the URL shows ${shortSha(phase.revision.sha)}`,
+            isUnderWay: false,
+          };
     case 'failed':
-      return { state: 'failure', description };
+      return { state: 'failure', description, isUnderWay: false };
     case 'refused':
     case 'held':
+      return { state: 'pending', description, isUnderWay: false };
     case 'waiting':
     case 'starting':
     case 'updating':
     case 'retrying':
     case 'removing':
-      return { state: 'pending', description };
+      return { state: 'pending', description, isUnderWay: true };
   }
 }
 

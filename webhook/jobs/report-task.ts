@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { hostLabelOf } from '../core/names.ts';
 import { answeringInstance, type PreviewRecord } from '../core/preview.ts';
 import type { PreviewKey } from '../core/pull-request.ts';
-import { nothingTold, whileTelling, type ReportRecord } from '../core/report-record.ts';
-import { GONE_REPORT, reportFrom, type Report } from '../core/report.ts';
+import { nothingTold, unfinishedIn, whileTelling, type ReportRecord } from '../core/report-record.ts';
+import { goneReport, reportFrom, type Report } from '../core/report.ts';
 import type { Operator } from '../ports.ts';
 import { hostLabelsOf } from '../reconcile/bring-up.ts';
 
@@ -23,7 +23,8 @@ export async function reportTask(
   if (record === null && told === null) return;
   const repository = record?.repository ?? told?.repository;
   if (repository === undefined) return;
-  const report = record === null ? GONE_REPORT : reportFrom(record, urlsOf(op, record));
+  const unfinished = told === null ? null : unfinishedIn(told);
+  const report = record === null ? goneReport(unfinished) : reportFrom(record, urlsOf(op, record));
   if (told === null && !report.mayCreate) return;
   const known = { ...(told ?? nothingTold(key, repository)), repository };
   const after = await tell(op, known, report, signal);

@@ -39,7 +39,13 @@ test('the report: one status, the URL only when live, the reason and the last li
   const up = reportFrom(aPreview({ wanted: wantA, instances: [live], answering: live.name }), URLS);
   assert.match(up.comment, /is live at https:\/\/shop-42\.example\.com/);
   assert.match(up.comment, new RegExp(A.sha));
-  assert.deepEqual(up.status, { sha: A.sha, state: 'success', description: 'live', url: URLS[0] });
+  assert.deepEqual(up.status, {
+    sha: A.sha,
+    state: 'success',
+    description: 'live',
+    url: URLS[0],
+    isUnderWay: false,
+  });
   const down = reportFrom(aPreview({ wanted: wantA, failure: aFailure() }), URLS);
   assert.match(down.comment, /SETUP_FAILED/);
   assert.match(down.comment, /missing script: build/);
@@ -54,7 +60,7 @@ test('R14: after a rollback neither the comment nor the status takes the head fo
   assert.match(rolledBack.comment, new RegExp(`Commit ${A.sha}`));
   assert.match(rolledBack.comment, new RegExp(`rolled it back from ${B.sha}`));
   const description = `rolled back: the URL shows ${A.sha.slice(0, 8)}`;
-  assert.deepEqual(rolledBack.status, { sha: B.sha, state: 'pending', description, url: null });
+  assert.deepEqual(rolledBack.status, { sha: B.sha, state: 'pending', description, url: null, isUnderWay: false });
 });
 
 test('R14: the head of what was destroyed is not called live', () => {
@@ -67,6 +73,7 @@ test('R14: the head of what was destroyed is not called live', () => {
     state: 'pending',
     description: 'destroyed by an operator',
     url: null,
+    isUnderWay: false,
   });
 });
 

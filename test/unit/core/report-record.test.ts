@@ -1,10 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { RepositoryName } from '../../../webhook/core/pull-request.ts';
-import { leftOverComment, nothingTold, whileTelling, type ListedComment } from '../../../webhook/core/report-record.ts';
-import { GONE_REPORT } from '../../../webhook/core/report.ts';
+import type { RepositoryName, Sha } from '../../../webhook/core/pull-request.ts';
+import {
+  leftOverComment,
+  nothingTold,
+  statusHashOf,
+  unfinishedIn,
+  whileTelling,
+  type ListedComment,
+} from '../../../webhook/core/report-record.ts';
+import { goneReport, type Report } from '../../../webhook/core/report.ts';
 
 const SIGNS = { login: 'berth-bot', marker: '<!-- berth:1 -->', anyMarker: '<!-- berth:' };
+const GONE = goneReport(null);
+const nothing = nothingTold({ repositoryId: 1, subject: { kind: 'pull', number: 1 } }, 'acme/shop' as RepositoryName);
 const SINCE = new Date('2026-11-28T10:00:00.400Z');
 const at = (seconds: number) => new Date(Date.UTC(2026, 10, 28, 10, 0, seconds));
 
@@ -42,12 +51,25 @@ test('a marked comment goes before one that may be ours', () => {
 });
 
 test('from before a comment is made until its id is known, it is on record that there may be one', () => {
-  const nothing = nothingTold({ repositoryId: 1, subject: { kind: 'pull', number: 1 } }, 'acme/shop' as RepositoryName);
-  const report = { ...GONE_REPORT, mayCreate: true };
+  const report = { ...GONE, mayCreate: true };
   const begun = whileTelling(nothing, report, SINCE);
   assert.equal(begun.creatingSince, SINCE);
   assert.equal(whileTelling(begun, report, at(9)).creatingSince, SINCE, 'since the first try');
-  assert.equal(whileTelling(begun, GONE_REPORT, at(9)).creatingSince, SINCE, 'also when none is to be made any more');
-  assert.equal(whileTelling(nothing, GONE_REPORT, at(9)).creatingSince, null);
+  assert.equal(whileTelling(begun, GONE, at(9)).creatingSince, SINCE, 'also when none is to be made any more');
+  assert.equal(whileTelling(nothing, GONE, at(9)).creatingSince, null);
   assert.equal(whileTelling({ ...nothing, commentId: 1 }, report, at(9)).creatingSince, null);
+});
+
+test('a commit that was last said to be under way is known, also when the saying was cut off', () => {
+  const sha = 'a'.repeat(40) as Sha;
+  const status = { sha, state: 'pending', description: 'starting the services', url: null, isUnderWay: true } as const;
+  const live = { sha, state: 'success', description: 'live', url: 'https://a.test', isUnderWay: false } as const;
+  const report: Report = { ...GONE, status };
+  const told = (each: typeof status | typeof live) => ({ ...nothing, status: { sha, hash: statusHashOf(each) } });
+  assert.equal(unfinishedIn(nothing), null);
+  assert.equal(unfinishedIn(told(status)), sha);
+  assert.equal(unfinishedIn(told(live)), null);
+  assert.equal(unfinishedIn(whileTelling(nothing, report, SINCE)), sha, 'GitHub may have it');
+  assert.equal(unfinishedIn(whileTelling(told(status), goneReport(sha), SINCE)), sha, 'it may not have the end yet');
+  assert.deepEqual(whileTelling(told(live), { ...GONE, status: live }, SINCE).status, told(live).status);
 });

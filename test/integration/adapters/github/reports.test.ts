@@ -11,8 +11,8 @@ import {
   type RepositoryName,
   type Sha,
 } from '../../../../webhook/core/pull-request.ts';
-import { nothingTold, whileTelling, type ReportRecord } from '../../../../webhook/core/report-record.ts';
-import { GONE_REPORT, type Report } from '../../../../webhook/core/report.ts';
+import { nothingTold, unfinishedIn, whileTelling, type ReportRecord } from '../../../../webhook/core/report-record.ts';
+import { goneReport, type Report } from '../../../../webhook/core/report.ts';
 import type { FakePullRequest } from '../../../support/fake-github/pull-request.ts';
 import type { FakeRepository } from '../../../support/fake-github/repository.ts';
 import { startFakeGitHub, type FakeGitHub } from '../../../support/fake-github.ts';
@@ -48,11 +48,18 @@ async function withScene(story: (scene: Scene) => Promise<void>): Promise<void> 
     const key: PreviewKey = { repositoryId: shop.id, subject: { kind: 'pull', number: pull.number } };
     const nothing = nothingTold(key, parseRepositoryName('acme/shop') as RepositoryName);
     const tell: Scene['tell'] = (before, comment, state = 'pending') => {
-      const status = { sha: parseSha(pull.head) as Sha, state, description: 'as it is', url: null };
+      const status = {
+        sha: parseSha(pull.head) as Sha,
+        state,
+        description: 'as it is',
+        url: null,
+        isUnderWay: state === 'pending',
+      };
       const report: Report = { comment, mayCreate: true, isLastWord: false, status };
       return reports.ensure(whileTelling(before, report, new Date()), report, AbortSignal.timeout(20_000));
     };
-    const tellGone: Scene['tellGone'] = (before) => reports.ensure(before, GONE_REPORT, AbortSignal.timeout(20_000));
+    const tellGone: Scene['tellGone'] = (before) =>
+      reports.ensure(before, goneReport(unfinishedIn(before)), AbortSignal.timeout(20_000));
     await story({ github, shop, pull, nothing, tell, tellGone });
   } finally {
     await github.close();
@@ -158,7 +165,7 @@ suite('the comment', () => {
       assert.equal(pull.comments.length, 0);
       await tell(nothing, 'starting');
       await tellGone(nothing);
-      assert.deepEqual(textOf(pull), [GONE_REPORT.comment]);
+      assert.deepEqual(textOf(pull), [goneReport(null).comment]);
       assert.equal(github.count('issues/create-comment'), 1);
     }));
 
@@ -171,7 +178,7 @@ suite('the comment', () => {
       const [comment] = pull.base.comments;
       if (comment !== undefined) comment.body = 'Somebody wrote something else here.';
       await tellGone(gone);
-      assert.deepEqual(textOf(pull), [GONE_REPORT.comment]);
+      assert.deepEqual(textOf(pull), [goneReport(null).comment]);
     }));
 
   test('follows the repository to its new name', () =>
@@ -226,6 +233,20 @@ suite('the commit status', () => {
       await tell(told, 'c', 'success');
       assert.equal(pull.statuses.length, 3);
       assert.equal(pull.statuses[2]?.sha, pull.head);
+    }));
+
+  test('that says that work is under way has an end when the preview is gone, any other stays', () =>
+    withScene(async ({ github, pull, nothing, tell, tellGone }) => {
+      const gone = await tellGone(await tell(nothing, 'starting'));
+      const { sha, state, description } = pull.statuses[1] ?? {};
+      assert.deepEqual([sha, state, description], [pull.head, 'error', 'removed before it was live']);
+      await tellGone(gone);
+      await tellGone(await tell(gone, 'live', 'success'));
+      assert.deepEqual(
+        pull.statuses.map((status) => status.state),
+        ['pending', 'error', 'success'],
+      );
+      assert.equal(github.count('repos/create-commit-status'), 3);
     }));
 
   test('that GitHub does not take for this commit is not asked for again', () =>
