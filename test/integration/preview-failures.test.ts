@@ -170,6 +170,16 @@ async function isHidden(pull: FakePullRequest, code: string, source: string): Pr
   }
 }
 
+test('a guess that fails is told as a guess, in the comment and by `preview status`', async () => {
+  const scripts = { build: 'exit 3', start: 'node .' };
+  const pull = await service.open('guessed', { 'package.json': JSON.stringify({ name: 'guessed', scripts }) });
+  await service.says(pull, 'SETUP_FAILED', 'There is no preview.toml', '- setup runs `npm run build`');
+  const { stdout } = await service.preview('status', 'guessed-1');
+  assert.match(stdout, /^ +Assumed: +setup runs `npm run build`$/m);
+  await pull.close();
+  await service.says(pull, '**Preview** removed');
+});
+
 suite('strangers’ pull requests are not run, and nothing of them is fetched', { concurrency: true }, () => {
   test('a fork, and then the fork is gone', async () => {
     const repository = await service.repository('forked', { 'README.md': '# main\n' });

@@ -7,6 +7,7 @@ import { extraHostLabel, hostLabelOf, type HostLabel } from './names.ts';
 import {
   answeringInstance,
   phaseOf,
+  toldAssumptions,
   type InstanceRecord,
   type Phase,
   type PreviewRecord,
@@ -111,7 +112,7 @@ export function previewDetailView(record: PreviewRecord, urlOf: UrlOf): PreviewD
     concludedGeneration: record.concludedGeneration,
     createdAt: record.createdAt.toISOString(),
     requestedAt: record.requestedAt.toISOString(),
-    assumptions: shown?.assumptions ?? [],
+    assumptions: toldAssumptions(record),
     failure:
       failure === null
         ? null

@@ -197,6 +197,14 @@ export function answeringInstance(record: PreviewRecord): InstanceRecord | null 
   return instanceNamed(record, record.answering);
 }
 
+/** What was assumed of the commit that there is something to say about: the one that failed, or else the one that is shown or coming up. */
+export function toldAssumptions(record: PreviewRecord): readonly string[] {
+  const phase = phaseOf(record);
+  const failedSha = 'failure' in phase ? phase.failure.sha : null;
+  const failed = failedSha === null ? undefined : record.instances.findLast((each) => each.revision.sha === failedSha);
+  return (failed ?? answeringInstance(record) ?? record.instances.at(-1))?.assumptions ?? [];
+}
+
 const MIB = 1024 * 1024;
 
 /** Bytes that the preview's database may hold: what the most generous of its instances asks for. Null when none has said so yet. */

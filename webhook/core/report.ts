@@ -1,6 +1,14 @@
 /** What the pull request is told: one comment and one commit status, rendered from the facts. Pure; delivery is jobs/report-task. */
 import { ERROR_CODES } from './errors.ts';
-import { phaseOf, seenHead, type Phase, type PreviewRecord, type RefusalReason, type StepName } from './preview.ts';
+import {
+  phaseOf,
+  seenHead,
+  toldAssumptions,
+  type Phase,
+  type PreviewRecord,
+  type RefusalReason,
+  type StepName,
+} from './preview.ts';
 import { shortSha, type Sha } from './pull-request.ts';
 
 export interface Report {
@@ -125,7 +133,7 @@ function bodyOf(record: PreviewRecord, phase: Phase, urls: readonly string[]): s
           ? []
           : [`An operator rolled it back from ${phase.rolledBackFrom}. A new push moves it forward again.`]),
         ...(urls.length > 1 ? [`Also at ${urls.slice(1).join(', ')}`] : []),
-        ...assumptionLines(instance?.assumptions ?? []),
+        ...assumptionLines(record),
       ];
     }
     case 'starting':
@@ -145,6 +153,7 @@ function bodyOf(record: PreviewRecord, phase: Phase, urls: readonly string[]): s
         `\`${failure.code}\`${failure.sha === null ? '' : ` at commit ${failure.sha}`}: ${escapedMarkdown(failure.message)}`,
         ...(failure.detail === null ? [] : [codeBlock(failure.detail)]),
         failure.hint || ERROR_CODES[failure.code].hint,
+        ...assumptionLines(record),
         ...(phase.live === null ? [] : [`${urls[0] ?? 'The URL'} still shows ${shortSha(phase.live.sha)}.`]),
       ];
     }
@@ -154,8 +163,8 @@ function bodyOf(record: PreviewRecord, phase: Phase, urls: readonly string[]): s
   }
 }
 
-function assumptionLines(assumptions: readonly string[]): string[] {
-  const [first, ...rest] = assumptions;
+function assumptionLines(record: PreviewRecord): string[] {
+  const [first, ...rest] = toldAssumptions(record);
   return first === undefined ? [] : [[first, ...rest.map((line) => `- ${line}`)].join('\n')];
 }
 

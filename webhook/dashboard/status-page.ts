@@ -3,7 +3,7 @@
  * renders the same phase that the pull request and the command line are told.
  */
 import type { Phase, PreviewRecord, StepName } from '../core/preview.ts';
-import { phaseOf } from '../core/preview.ts';
+import { phaseOf, toldAssumptions } from '../core/preview.ts';
 import { shortSha } from '../core/pull-request.ts';
 import { phaseText, stepText } from '../core/report.ts';
 import { CONTENT_SECURITY_POLICY, SCRIPT, STYLE } from './status-page-assets.ts';
@@ -80,6 +80,7 @@ function bodyOf(record: PreviewRecord, phase: Phase): string {
       return `<p>${escaped(failure.message)}</p>
 ${failure.detail === null ? '' : `<pre tabindex="0">${escaped(failure.detail)}</pre>`}
 <p class="soft">${hintText(failure.hint, record.slug)} <code>${failure.code}</code></p>
+${assumedText(record)}
 ${stepsOf(record, { step: failure.step, mark: 'wrong', since: null })}`;
     }
     case 'refused':
@@ -123,6 +124,12 @@ function tookOf(state: string, ms: number | undefined, since: Date | null): stri
     return `<span class="took"><time datetime="${since.toISOString()}"></time></span>`;
   if (state !== 'done' || ms === undefined) return '';
   return `<span class="took">${ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`}</span>`;
+}
+
+/** What the failed commit was taken for, where it does not say itself. */
+function assumedText(record: PreviewRecord): string {
+  const [first, ...rest] = toldAssumptions(record);
+  return first === undefined ? '' : `<p class="soft">${hintText(`${first} ${rest.join('; ')}.`, record.slug)}</p>`;
 }
 
 /** A hint is our own text: commands stand in backticks, and name the preview as `<slug>`. */

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { phaseOf } from '../../../webhook/core/preview.ts';
+import { previewDetailView } from '../../../webhook/core/preview-view.ts';
+import { statusPageOf } from '../../../webhook/dashboard/status-page.ts';
 import { reportFrom } from '../../../webhook/core/report.ts';
 import { aFailure, ago, aLiveInstance, anInstance, aPreview, commit } from '../../support/a-preview.ts';
 
@@ -81,6 +83,31 @@ test('a stranger’s pull request is told that nothing of it ran', () => {
   const { comment } = reportFrom(aPreview({ wanted: { presence: 'refused', revision: A, reason: 'fork' } }), URLS);
   assert.match(comment, /not run: it comes from another repository/);
   assert.match(comment, /Nothing of it was fetched or run/);
+});
+
+test('what was assumed is told of the commit that is spoken of, also when it fails', () => {
+  const assumed = ['There is no preview.toml, so this is a guess:', 'setup runs `npm run build`'];
+  const failed = anInstance(2, B, { assumptions: assumed, failedAt: ago(1) });
+  const wanted = { presence: 'present', revision: B } as const;
+  const failure = aFailure({ sha: B.sha });
+  const down = aPreview({ wanted, instances: [live, failed], answering: live.name, failure });
+  const told = 'so this is a guess:\n- setup runs `npm run build`';
+  assert.ok(reportFrom(down, URLS).comment.includes(told));
+  assert.deepEqual(previewDetailView(down, String).assumptions, assumed);
+  assert.match(statusPageOf(down).html, /so this is a guess: setup runs <code>npm run build<\/code>/);
+
+  const guessed = { ...live, assumptions: assumed };
+  assert.ok(
+    reportFrom(aPreview({ wanted: wantA, instances: [guessed], answering: live.name }), URLS).comment.includes(told),
+  );
+  const said = aPreview({
+    wanted,
+    instances: [guessed, { ...failed, assumptions: [] }],
+    answering: live.name,
+    failure,
+  });
+  assert.ok(!reportFrom(said, URLS).comment.includes(told), 'what still answers was guessed, what failed was not');
+  assert.deepEqual(previewDetailView(said, String).assumptions, []);
 });
 
 test('text of others is no markup in our comment', () => {

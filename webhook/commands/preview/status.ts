@@ -26,9 +26,14 @@ function statusLines(preview: PreviewDetailView): string[] {
       : [field('Wanted', preview.wantedCommit.slice(0, 8))]),
     field('Database', preview.hasDatabase ? 'of its own' : 'none'),
     ...preview.instances.map((instance) => field('Instance', instanceText(instance))),
-    ...preview.assumptions.map((assumption) => field('Assumed', assumption)),
+    ...assumedLines(preview),
     ...(failure === null ? [] : failureLines(failure)),
   ];
+}
+
+/** What was assumed of a commit that does not say itself what it needs. */
+export function assumedLines({ assumptions }: PreviewDetailView): string[] {
+  return assumptions.map((assumption) => field('Assumed', assumption));
 }
 
 function instanceText({ name, commit, state, timingsMs }: InstanceView): string {

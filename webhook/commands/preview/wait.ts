@@ -3,7 +3,7 @@ import type { AskedView, FailureView, PreviewDetailView, WatchLine } from '../..
 import { EXIT, type ExitStatus } from './command-table.ts';
 import type { Progress } from './progress.ts';
 import type { CommandContext } from './run.ts';
-import { failureLines } from './status.ts';
+import { assumedLines, failureLines } from './status.ts';
 
 export type Verdict =
   | { readonly kind: 'wait' }
@@ -103,6 +103,6 @@ async function failed({ output }: CommandContext, preview: PreviewDetailView, me
     return EXIT.failed;
   }
   await output.error({ code: failure?.code ?? 'BAD_REQUEST', message, hint });
-  if (failure !== null) for (const line of failureLines(failure)) output.info(line);
+  if (failure !== null) for (const line of [...assumedLines(preview), ...failureLines(failure)]) output.info(line);
   return EXIT.failed;
 }
