@@ -170,6 +170,16 @@ async function isHidden(pull: FakePullRequest, code: string, source: string): Pr
   }
 }
 
+test('the last lines of a setup are told however long they are, with the hint below them', async () => {
+  const { 'preview.toml': manifest = '', ...files } = appFiles('hello-node');
+  const print = `for (let i = 0; i < 30; i += 1) console.log('line', i, 'x'.repeat(5000)); process.exitCode = 3;`;
+  const pull = await service.open('long-lines', { ...files, 'preview.toml': manifest, 'setup.js': print });
+  const comment = await service.says(pull, 'SETUP_FAILED', 'line 5 xxx', 'line 29 xxx');
+  assert.match(comment, /…\n```\n\nThe last lines say why; [^\n]+\n\n<!-- berth:\w+ -->$/);
+  await pull.close();
+  await service.says(pull, '**Preview** removed');
+});
+
 test('a guess that fails is told as a guess, in the comment and by `preview status`', async () => {
   const scripts = { build: 'exit 3', start: 'node .' };
   const pull = await service.open('guessed', { 'package.json': JSON.stringify({ name: 'guessed', scripts }) });

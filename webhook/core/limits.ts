@@ -39,6 +39,12 @@ export const INTAKE_BATCH_WHOLE = 8;
 /** Output of a failed step that is kept for the report: what a reader of a PR comment will scroll through. */
 export const FAILURE_TAIL_LINES = 25;
 
+/** Of each of these lines, what the comment shows: three lines of its page. With the lines above it is a fifth of what GitHub takes, 65,536 characters. */
+export const COMMENT_DETAIL_LINE_MAX = 500;
+
+/** Of a message or hint in the comment: ours are a few hundred characters long, and all of it may have to be escaped. */
+export const COMMENT_SENTENCE_MAX = 2_000;
+
 /** Output of a command that is kept where its caller does not say: enough for every question we ask and for any error's context. */
 export const SHELL_OUTPUT_MAX_BYTES = 1024 * 1024;
 

@@ -1,5 +1,6 @@
 /** What the pull request is told: one comment and one commit status, rendered from the facts. Pure; delivery is jobs/report-task. */
 import { ERROR_CODES } from './errors.ts';
+import { COMMENT_DETAIL_LINE_MAX, COMMENT_SENTENCE_MAX, FAILURE_TAIL_LINES } from './limits.ts';
 import {
   phaseOf,
   seenHead,
@@ -12,7 +13,7 @@ import {
 import { shortSha, type Sha } from './pull-request.ts';
 
 export interface Report {
-  /** GitHub-flavoured Markdown, without the marker that the adapter adds. */
+  /** GitHub-flavoured Markdown, without the marker that the adapter adds. Far from GitHub’s limit, whatever others said. */
   readonly comment: string;
   /** Whether a comment may be made. What is no more is only said where something was said before. */
   readonly mayCreate: boolean;
@@ -109,7 +110,7 @@ export function reportFrom(record: PreviewRecord, urls: readonly string[]): Repo
   const told = statusOf(phase);
   const status = sha === null ? null : { sha, ...told, url: told.state === 'success' ? url : null };
   return {
-    comment: [`**Preview** ${headline(phase, url)}`, ...bodyOf(record, phase, urls)].join('\n\n'),
+    comment: [`**Preview** ${headline(phase, url)}`, ...bodyOf(record, phase, urls)].join('\n\n').toWellFormed(),
     // Before we know that it is open, and once it is not, there is nothing to begin a conversation with.
     mayCreate: record.wanted !== null && phase.name !== 'removing',
     isLastWord: false,
@@ -150,9 +151,9 @@ function bodyOf(record: PreviewRecord, phase: Phase, urls: readonly string[]): s
     case 'failed': {
       const { failure } = phase;
       return [
-        `\`${failure.code}\`${failure.sha === null ? '' : ` at commit ${failure.sha}`}: ${escapedMarkdown(failure.message)}`,
-        ...(failure.detail === null ? [] : [codeBlock(failure.detail)]),
-        failure.hint || ERROR_CODES[failure.code].hint,
+        `\`${failure.code}\`${failure.sha === null ? '' : ` at commit ${failure.sha}`}: ${escapedMarkdown(bounded(failure.message, COMMENT_SENTENCE_MAX))}`,
+        ...(failure.detail === null ? [] : [codeBlock(boundedDetail(failure.detail))]),
+        bounded(failure.hint || ERROR_CODES[failure.code].hint, COMMENT_SENTENCE_MAX),
         ...assumptionLines(record),
         ...(phase.live === null ? [] : [`${urls[0] ?? 'The URL'} still shows ${shortSha(phase.live.sha)}.`]),
       ];
@@ -193,6 +194,16 @@ function statusOf(phase: Phase): Omit<NonNullable<Report['status']>, 'sha' | 'ur
     case 'removing':
       return { state: 'pending', description, isUnderWay: true };
   }
+}
+
+function bounded(text: string, lengthMax: number): string {
+  return text.length <= lengthMax ? text : `${text.slice(0, lengthMax)}…`;
+}
+
+/** The beginnings of the last lines: of minified code and progress bars nobody reads the rest, and the hint below has to be read too. */
+function boundedDetail(detail: string): string {
+  const lines = detail.split('\n').slice(-FAILURE_TAIL_LINES);
+  return lines.map((line) => bounded(line, COMMENT_DETAIL_LINE_MAX)).join('\n');
 }
 
 /** Text of others inside our Markdown: no markup, no mentions, one line. */

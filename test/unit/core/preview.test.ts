@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import * as fc from 'fast-check';
 import { phaseOf } from '../../../webhook/core/preview.ts';
 import { previewDetailView } from '../../../webhook/core/preview-view.ts';
 import { statusPageOf } from '../../../webhook/dashboard/status-page.ts';
@@ -120,6 +121,53 @@ test('text of others is no markup in our comment', () => {
   assert.doesNotMatch(comment, /(?<!\\)\*\*bold/);
   const fence = /(`{4,})text\n/.exec(comment)?.[1] ?? '';
   assert.ok(fence.length > 4, 'the fence is longer than any run of backticks inside');
+});
+
+/** Text of others at its worst: long lines, runs of what means something in Markdown, halves of characters. */
+const hostile = fc
+  .array(fc.tuple(fc.constantFrom('`', '~', 'x', '*', '@', '🚢', '\ud83d', '<!-- ', '\n', '\r'), fc.nat(5_000)), {
+    maxLength: 60,
+  })
+  .map((parts) => parts.map(([text, times]) => text.repeat(times)).join(''));
+
+/** What stands outside of code blocks, as Markdown reads it; null where a block is never closed. */
+function outsideOfBlocks(markdown: string): string | null {
+  let fence: string | null = null;
+  const outside: string[] = [];
+  for (const line of markdown.split(/\r\n|\r|\n/)) {
+    const run = /^ {0,3}(`{3,}|~{3,})(.*)$/.exec(line);
+    if (fence === null && run !== null) fence = run[1] ?? '';
+    else if (fence === null) outside.push(line);
+    else if (run?.[1]?.startsWith(fence) === true && run[2]?.trim() === '') fence = null;
+  }
+  return fence === null ? outside.join('\n') : null;
+}
+
+test('whatever others said, the comment fits, its code block is closed and its hint can be read', () => {
+  const hint = 'Correct it and push.';
+  fc.assert(
+    fc.property(hostile, hostile, fc.boolean(), (message, detail, isLive) => {
+      const failure = aFailure({ message, detail, hint, sha: B.sha });
+      const shown = isLive ? { instances: [live], answering: live.name } : {};
+      const { comment } = reportFrom(
+        aPreview({ wanted: { presence: 'present', revision: B }, failure, ...shown }),
+        URLS,
+      );
+      assert.ok(comment.length < 32_768 && comment.isWellFormed(), `${comment.length} characters`);
+      const outside = outsideOfBlocks(comment);
+      assert.ok(outside !== null, 'every block is closed');
+      assert.ok(outside.split('\n').includes(hint), 'the hint stands outside of them');
+      assert.equal(outside.includes('still shows'), isLive);
+    }),
+  );
+  const endless = aPreview({ wanted: wantA, failure: aFailure({ hint: 'x'.repeat(1e6), detail: '`'.repeat(1e6) }) });
+  assert.ok(reportFrom(endless, URLS).comment.length < 32_768);
+});
+
+test('of long lines the comment shows the beginnings, of all of them', () => {
+  const detail = Array.from({ length: 25 }, (_, index) => `line ${index} ${'x'.repeat(4_000)}`).join('\n');
+  const { comment } = reportFrom(aPreview({ wanted: wantA, failure: aFailure({ detail }) }), URLS);
+  for (let index = 0; index < 25; index += 1) assert.match(comment, new RegExp(`^line ${index} x+…$`, 'm'));
 });
 
 test('a comment is not begun for what is already closing or not known yet', () => {

@@ -30,9 +30,6 @@ export interface ReportsSettings {
 /** The name under which the commit status is shown; a repository may require it before merging, so it never changes. */
 const STATUS_CONTEXT = 'berth/preview';
 
-/** GitHub refuses comments of more than 65,536 characters; the marker needs some. */
-const COMMENT_LENGTH_MAX = 65_000;
-
 const MARKER_START = '<!-- berth:';
 
 const PAGE_SIZE = 100;
@@ -87,7 +84,7 @@ async function ensureComment(context: Context, report: Report): Promise<CommentR
   const { commentId } = before;
   const hash = commentHashOf(report);
   const marker = markerOf(context.settings.markerSecret, before.key);
-  const body = `${bounded(report.comment)}\n\n${marker}`;
+  const body = `${report.comment}\n\n${marker}`;
   const said = (id: number | null): CommentRecord => ({ commentId: id, creatingSince: null, commentHash: hash });
   if (commentId !== null) {
     const isSaid = before.commentHash === hash;
@@ -257,10 +254,4 @@ function markerOf(secret: string, key: PreviewKey): string {
     .update(`comment marker ${keyText(key)}`)
     .digest('hex');
   return `${MARKER_START}${digest.slice(0, 32)} -->`;
-}
-
-function bounded(comment: string): string {
-  return comment.length <= COMMENT_LENGTH_MAX
-    ? comment
-    : `${comment.slice(0, COMMENT_LENGTH_MAX).toWellFormed()}\n… (cut)`;
 }

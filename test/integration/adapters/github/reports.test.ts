@@ -199,13 +199,6 @@ suite('the comment', () => {
       assert.equal(github.count('issues/create-comment'), 1);
     }));
 
-  test('is cut to what GitHub takes', () =>
-    withScene(async ({ pull, nothing, tell }) => {
-      await tell(nothing, '🚢'.repeat(40_000));
-      assert.ok((pull.comments[0]?.body.length ?? 0) <= 65_536);
-      assert.ok(pull.comments[0]?.body.isWellFormed());
-    }));
-
   test('of one pull request is not that of another', () =>
     withScene(async ({ shop, pull, nothing, tell }) => {
       await tell(nothing, 'starting');
