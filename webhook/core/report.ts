@@ -78,6 +78,13 @@ export function refusalText(reason: RefusalReason): string {
   return REFUSAL_TEXT[reason];
 }
 
+/** What a refusal means for what there is. A draft may have had a preview before it was one; nobody else is ever let in and then refused. */
+export function refusedText(reason: RefusalReason): string {
+  return reason === 'draft'
+    ? 'Nothing of it is kept or run while it is a draft. It comes up when it is ready for review.'
+    : 'Nothing of it was fetched or run.';
+}
+
 /** The phase in a few words, for a status line, a table cell and the status page's heading. */
 export function phaseText(phase: Phase): string {
   switch (phase.name) {
@@ -144,7 +151,7 @@ function bodyOf(record: PreviewRecord, phase: Phase, urls: readonly string[]): s
         `Commit ${phase.revision.sha}; until it answers, ${urls[0] ?? 'the URL'} shows ${shortSha(phase.live.sha)}.`,
       ];
     case 'refused':
-      return ['Nothing of it was fetched or run.'];
+      return [refusedText(phase.reason)];
     case 'held':
       return ['A new push brings it back.'];
     case 'retrying':

@@ -5,7 +5,7 @@
 import type { Phase, PreviewRecord, StepName } from '../core/preview.ts';
 import { phaseOf, toldAssumptions } from '../core/preview.ts';
 import { shortSha } from '../core/pull-request.ts';
-import { phaseText, stepText } from '../core/report.ts';
+import { phaseText, refusedText, stepText } from '../core/report.ts';
 import { CONTENT_SECURITY_POLICY, SCRIPT, STYLE } from './status-page-assets.ts';
 
 export interface StatusPage {
@@ -84,7 +84,7 @@ ${assumedText(record)}
 ${stepsOf(record, { step: failure.step, mark: 'wrong', since: null })}`;
     }
     case 'refused':
-      return '<p class="soft">Nothing of it was fetched or run.</p>';
+      return `<p class="soft">${refusedText(phase.reason)}</p>`;
     case 'held':
       return '<p class="soft">A new push brings it back.</p>';
     case 'live':

@@ -86,6 +86,13 @@ test('a stranger’s pull request is told that nothing of it ran', () => {
   assert.match(comment, /Nothing of it was fetched or run/);
 });
 
+test('a draft, which may have been run before it was one, is not told that it never was', () => {
+  const { comment } = reportFrom(aPreview({ wanted: { presence: 'refused', revision: A, reason: 'draft' } }), URLS);
+  assert.match(comment, /not run: it is a draft/);
+  assert.match(comment, /Nothing of it is kept or run while it is a draft\./);
+  assert.doesNotMatch(comment, /was fetched or run/);
+});
+
 test('what was assumed is told of the commit that is spoken of, also when it fails', () => {
   const assumed = ['There is no preview.toml, so this is a guess:', 'setup runs `npm run build`'];
   const failed = anInstance(2, B, { assumptions: assumed, failedAt: ago(1) });
