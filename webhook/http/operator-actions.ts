@@ -92,7 +92,9 @@ export async function destroyPreview(op: Acting, slug: string): Promise<AskedVie
   // Where it may not exist anyway it is on its way out: a word without an end would still stand when the pull request is opened again.
   const hold: { hold?: Hold } = whileHead === null ? {} : { hold: { kind: 'destroyed', whileHead } };
   await op.store.request(record.key, record.repository, hold);
-  return { isDone: false, preview: detailOf(op, record), wantedCommit: null };
+  // As it is after the request: whoever waits would take the verdict on what was asked for before as this one's. It may be gone already.
+  const asked = (await op.store.load(record.key)) ?? record;
+  return { isDone: false, preview: detailOf(op, asked), wantedCommit: null };
 }
 
 export function detailOf(op: Pick<Operator, 'routes'>, record: PreviewRecord): PreviewDetailView {

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
+import { operatorApi } from '../../../webhook/commands/operator-api.ts';
 import type { InstanceName } from '../../../webhook/core/names.ts';
+import type { AskedView } from '../../../webhook/core/preview-view.ts';
 import { AnApiOperator, type PreviewResult } from '../../support/an-api-operator.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
@@ -107,6 +109,19 @@ test('a setup that fails ends the wait with the code, the last lines and the way
   assert.equal(asJson.status, 1);
   assert.equal(json(asJson).error?.code, 'SETUP_FAILED');
   assert.equal(asJson.stderr, '');
+});
+
+test('a preview that has failed can be destroyed: its old verdict is none on that', async () => {
+  await using operator = await AnApiOperator.start();
+  operator.pull(8, FIRST, 'setup-fails');
+  assert.equal((await operator.preview('create', 'other/shop', 'branch-8')).status, 1);
+  const asked = await operatorApi(operator.socket).ask<AskedView>('DELETE', '/previews/shop-8');
+  assert.ok(asked.preview.generation > asked.preview.concludedGeneration, 'it waits for a verdict of its own');
+
+  operator.pull(9, FIRST, 'setup-fails');
+  assert.equal((await operator.preview('create', 'other/shop', 'branch-9')).status, 1);
+  const destroyed = await operator.preview('destroy', 'shop-9');
+  assert.deepEqual([destroyed.status, destroyed.stdout], [0, "Preview 'shop-9' is gone.\n"], destroyed.stderr);
 });
 
 test('with --no-wait it says that it was asked for, and returns at once', async () => {
