@@ -1,5 +1,5 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -106,7 +106,18 @@ export class AnApiOperator implements AsyncDisposable {
 
   /** The same on a terminal of 100 columns; both of its outputs are in `stdout`. The arguments must be plain words. */
   onTerminal(...args: string[]): Promise<PreviewResult> {
-    const line = `stty cols 100; exec ${[process.execPath, main, ...args].join(' ')}`;
+    return this.#onTerminal(args.join(' '));
+  }
+
+  /** The same with its standard output in a file: what it wrote there, and what the terminal showed. */
+  async onTerminalInto(file: string, ...args: string[]): Promise<PreviewResult & { readonly shown: string }> {
+    const path = join(this.folder, file);
+    const { status, stdout: shown, stderr } = await this.#onTerminal(`${args.join(' ')} > ${path}`);
+    return { status, stdout: readFileSync(path, 'utf8'), stderr, shown };
+  }
+
+  #onTerminal(words: string): Promise<PreviewResult> {
+    const line = `stty cols 100; exec ${process.execPath} ${main} ${words}`;
     const env = { PATH: process.env['PATH'] ?? '', BERTH_SOCKET: this.socket, TERM: 'xterm-256color' };
     return ended(
       spawn('script', ['-qec', line, '/dev/null'], { env, stdio: ['ignore', 'pipe', 'pipe'], timeout: 30_000 }),

@@ -410,16 +410,33 @@ test('completion offers commands, options, and the names that there are', async 
 
 const hasTerminal = spawnSync('script', ['-qec', 'true', '/dev/null'], { stdio: 'ignore' }).status === 0;
 
-test('on a terminal: steps that tick off with their times, in colour, and the result', {
-  skip: hasTerminal ? false : 'needs script(1) from util-linux, for a terminal',
-}, async () => {
+const needsTerminal = { skip: hasTerminal ? false : 'needs script(1) from util-linux, for a terminal' };
+
+/** Without what moves the cursor and sets colours. */
+function plainText(shown: string): string {
+  // eslint-disable-next-line no-control-regex -- that is what is taken away
+  return shown.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, '');
+}
+
+test('on a terminal with its output in a file: the result goes there, the steps are shown', needsTerminal, async () => {
+  await using operator = await AnApiOperator.start();
+  operator.pull(7, FIRST);
+  const created = await operator.onTerminalInto('out', 'create', 'other/shop', 'branch-7');
+  assert.equal(created.status, 0, created.shown);
+  assert.equal(
+    created.stdout,
+    `URL: https://shop-7.test\nRepo: other/shop\nBranch: branch-7\nCommit: ${FIRST.slice(0, 8)}\n`,
+  );
+  assert.match(plainText(created.shown), /✔ running the app’s setup/);
+});
+
+test('on a terminal: steps that tick off with their times, in colour, and the result', needsTerminal, async () => {
   await using operator = await AnApiOperator.start();
   operator.pull(7, FIRST);
   const shown = await operator.onTerminal('create', 'other/shop', 'branch-7');
   assert.equal(shown.status, 0, shown.stdout);
   assert.ok(shown.stdout.includes('\u001b[32m'), 'there are colours');
-  // eslint-disable-next-line no-control-regex -- what moves the cursor is taken away
-  const text = shown.stdout.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, '');
+  const text = plainText(shown.stdout);
   assert.match(text, /✔ running the app’s setup \(\d+\.\d s\)/);
   assert.match(text, /✔ switching the URL/);
   assert.match(text, /URL: https:\/\/shop-7\.test/);

@@ -66,7 +66,14 @@ const ORDER: readonly StepName[] = [
 
 /** A list of steps that tick off, with their times. */
 export async function liveProgress(before: PreviewDetailView): Promise<Progress> {
-  const [{ Listr }, { stepText }] = await Promise.all([import('listr2'), import('../../core/report.ts')]);
+  const [{ DefaultRenderer, Listr, ListrLogger, ProcessOutput }, { stepText }] = await Promise.all([
+    import('listr2'),
+    import('../../core/report.ts'),
+  ]);
+  // Listr draws where standard output is a terminal; what counts here is standard error.
+  class OnStandardError extends DefaultRenderer {
+    static override nonTTY = true;
+  }
   const turns = new Map(SHOWN_STEPS.map((step) => [step, Promise.withResolvers<number | null>()]));
   let isCached = false;
   // A turn that nobody waits for any more must not end the process.
@@ -80,12 +87,15 @@ export async function liveProgress(before: PreviewDetailView): Promise<Progress>
         if (typeof ms === 'number') task.title = `${title} (${(ms / 1_000).toFixed(1)} s)`;
       },
     })),
-    // The result belongs to standard output; this display does not.
     {
-      renderer: 'default',
+      renderer: OnStandardError,
       exitOnError: true,
       registerSignalListeners: false,
-      rendererOptions: { collapseErrors: false },
+      rendererOptions: {
+        collapseErrors: false,
+        // The result belongs to standard output; this display does not.
+        logger: new ListrLogger({ useIcons: true, processOutput: new ProcessOutput(process.stderr, process.stderr) }),
+      },
     },
   );
   const running = list.run().catch(() => undefined);
