@@ -5,8 +5,10 @@ import { join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
+import { operatorApi } from '../../webhook/commands/operator-api.ts';
 import type { DiskRoom } from '../../webhook/core/host-verbs.ts';
 import type { InstanceName } from '../../webhook/core/names.ts';
+import type { PreviewDetailView } from '../../webhook/core/preview-view.ts';
 import { keyText, type PreviewKey, type Sha } from '../../webhook/core/pull-request.ts';
 import { buildApiServer, listenOnSocket } from '../../webhook/http/api-server.ts';
 import type { LogLine, Operator } from '../../webhook/ports.ts';
@@ -36,6 +38,7 @@ export class AnApiOperator implements AsyncDisposable {
   readonly socket = join(this.folder, 'run', 'operator.sock');
   readonly world = new World({ seed: 1, faults: [], sweeps: false });
   readonly op: Operator;
+  readonly api = operatorApi(this.socket);
   /** What instances have printed. */
   readonly printed = new Map<InstanceName, LogLine[]>();
   /** Null as where instances have no disks of their own. */
@@ -97,6 +100,11 @@ export class AnApiOperator implements AsyncDisposable {
   /** How often anything was asked of any preview. */
   get requests(): number {
     return [...this.world.state.previews.values()].reduce((sum, row) => sum + row.generation, 0);
+  }
+
+  /** What `preview status` shows. */
+  async detailOf(slug: string): Promise<PreviewDetailView> {
+    return (await this.api.ask<{ preview: PreviewDetailView }>('GET', `/previews/${slug}`)).preview;
   }
 
   /** Runs the command to its end. */

@@ -7,9 +7,12 @@ import type { Sha } from './pull-request.ts';
 /** What a step returns. Anything else it has to say, it throws as an OperatorError. */
 export type StepResult =
   | { readonly kind: 'done' }
+  /** The app has no use for this step. It took no time that anybody wants to be told of. */
+  | { readonly kind: 'not-needed' }
   | { readonly kind: 'waiting'; readonly reason: string; readonly retryAfterMs: number };
 
 export const DONE: StepResult = { kind: 'done' };
+export const NOT_NEEDED: StepResult = { kind: 'not-needed' };
 
 export type RunResult =
   | {

@@ -14,7 +14,7 @@ import {
   type HostLabel,
   type Slug,
 } from '../core/names.ts';
-import { DONE, type StepResult } from '../core/outcome.ts';
+import { DONE, NOT_NEEDED, type StepResult } from '../core/outcome.ts';
 import {
   answeringInstance,
   databaseMaxBytes,
@@ -144,7 +144,7 @@ export async function ensureDatabase(
   op: Pick<Operator, 'store' | 'databases' | 'sources' | 'random'>,
   work: BringUp,
 ): Promise<StepResult> {
-  if (manifestIn(work).database !== 'host') return DONE;
+  if (manifestIn(work).database !== 'host') return NOT_NEEDED;
   const database = work.record.database ?? {
     name: databaseNameOf(slugOf(work.record)),
     password: op.random.password(),
@@ -196,19 +196,20 @@ export async function buildSystem(op: Pick<Operator, 'store' | 'runtime'>, work:
   const { name } = instanceOf(work);
   const manifest = manifestIn(work);
   const built = await op.runtime.buildSystem(manifest, work.signal);
-  if (built === null) return DONE;
+  if (built === null) return NOT_NEEDED;
   await op.store.saveInstance(work.lock, name, { system: built.path, isSystemCached: built.isCached });
   await op.runtime.prepare({ name, system: built.path, manifest });
   return DONE;
 }
 
 /**
- * The app’s setup has run to its end once, on files as they were placed: while it runs they count as not placed, so that one that was cut off leads to
- * new ones, whoever comes after it. Throws SETUP_FAILED with its last lines.
+ * The app’s setup, if it has one, has run to its end once, on files as they were placed: while it runs they count as not placed, so that one that was cut off
+ * leads to new ones, whoever comes after it. Throws SETUP_FAILED with its last lines.
  */
 export async function setUp(op: Operator, work: BringUp): Promise<StepResult> {
   const { name, sourcePlacedAt } = instanceOf(work);
-  if (manifestIn(work).setup !== undefined) {
+  const hasSetup = manifestIn(work).setup !== undefined;
+  if (hasSetup) {
     const [spec] = await Promise.all([
       specOf(op, work),
       op.store.saveInstance(work.lock, name, { sourcePlacedAt: null }),
@@ -218,7 +219,7 @@ export async function setUp(op: Operator, work: BringUp): Promise<StepResult> {
     });
   }
   await op.store.saveInstance(work.lock, name, { sourcePlacedAt, setUpAt: op.clock.now() });
-  return DONE;
+  return hasSetup ? DONE : NOT_NEEDED;
 }
 
 /** Health is a fact about running processes: it is forgotten before they are started again. */

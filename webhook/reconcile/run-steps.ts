@@ -86,7 +86,7 @@ async function runStep(run: Run, record: PreviewRecord, step: Step): Promise<Sta
   try {
     run.signal.throwIfAborted();
     const result = await actOn(run, record, step);
-    run.timings[step.name] = run.op.clock.now().getTime() - startedAt;
+    if (result.kind !== 'not-needed') run.timings[step.name] = run.op.clock.now().getTime() - startedAt;
     return result;
   } catch (thrown) {
     // What a step throws while it is being aborted is an echo of the abort.

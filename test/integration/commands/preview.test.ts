@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { operatorApi } from '../../../webhook/commands/operator-api.ts';
 import type { InstanceName } from '../../../webhook/core/names.ts';
 import type { AskedView } from '../../../webhook/core/preview-view.ts';
 import { AnApiOperator, type PreviewResult } from '../../support/an-api-operator.ts';
@@ -38,6 +37,9 @@ test('a preview’s life: create, list, status, update, rollback, destroy', asyn
   const status = await operator.preview('status', 'shop-7');
   assert.match(status.stdout, /^shop-7: live$/m);
   assert.match(status.stdout, /Instance: +p1 at aaaaaaaa, answering/);
+  const { timingsMs = {} } = (await operator.detailOf('shop-7')).instances[0] ?? {};
+  assert.ok('set-up' in timingsMs, 'each step that the app needs has a time');
+  assert.ok(!('ensure-database' in timingsMs) && !('build-system' in timingsMs), 'and the others have none');
 
   const nothing = await operator.preview('update', 'shop-7');
   assert.deepEqual([nothing.status, nothing.stdout], [0, `No new commits for 'shop-7' (aaaaaaaa). Nothing to do.\n`]);
@@ -115,7 +117,7 @@ test('a preview that has failed can be destroyed: its old verdict is none on tha
   await using operator = await AnApiOperator.start();
   operator.pull(8, FIRST, 'setup-fails');
   assert.equal((await operator.preview('create', 'other/shop', 'branch-8')).status, 1);
-  const asked = await operatorApi(operator.socket).ask<AskedView>('DELETE', '/previews/shop-8');
+  const asked = await operator.api.ask<AskedView>('DELETE', '/previews/shop-8');
   assert.ok(asked.preview.generation > asked.preview.concludedGeneration, 'it waits for a verdict of its own');
 
   operator.pull(9, FIRST, 'setup-fails');
@@ -440,10 +442,15 @@ test('on a terminal: steps that tick off with their times, in colour, and the re
   assert.match(text, /✔ running the app’s setup \(\d+\.\d s\)/);
   assert.match(text, /✔ switching the URL/);
   assert.match(text, /URL: https:\/\/shop-7\.test/);
+  assert.doesNotMatch(text, /making the database|building the system/, 'the app has neither');
 
   operator.pull(7, SECOND, 'setup-fails');
   const failed = await operator.onTerminal('update', 'shop-7');
   assert.equal(failed.status, 1);
   assert.match(failed.stdout, /✖\S* running the app’s setup\r\n.*setup ended with status 1/);
   assert.match(failed.stdout, /SETUP_FAILED/);
+
+  const destroyed = plainText((await operator.onTerminal('destroy', 'shop-7')).stdout);
+  assert.match(destroyed, /✔ reading the pull request/);
+  assert.doesNotMatch(destroyed, /setup|switching/, 'nothing of how it came up');
 });

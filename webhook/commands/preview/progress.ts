@@ -1,29 +1,23 @@
 /** How a wait is shown: a live list of steps on a terminal, a line per change elsewhere. */
-import type { FailureView, PreviewDetailView } from '../../core/preview-view.ts';
+import type { AskedView, PreviewDetailView } from '../../core/preview-view.ts';
 import type { StepName } from '../../core/preview.ts';
-import type { Output } from './output.ts';
+import { printable, type Output } from './output.ts';
+import { LISTED_STEPS, ownInstance, StepsSeen, type Ending, type StepRow } from './steps-seen.ts';
 
 export interface Progress {
   show(preview: PreviewDetailView): void;
   /** The last words; nothing is printed afterwards. What was over before we looked is told with the operator's own times, from `last`. */
-  end(failure: FailureView | null, last: PreviewDetailView): Promise<void>;
+  end(ending: Ending, last: PreviewDetailView): Promise<void>;
 }
 
 const CACHED = 'Using cached closure';
 
-/** Whether an instance that was not shown before runs what had been built already. */
-function usesCachedClosure({ instances }: PreviewDetailView, before: PreviewDetailView): boolean {
-  const old = new Set(before.instances.filter((each) => each.state !== 'coming up').map((each) => each.name));
-  const newest = instances.at(-1);
-  return newest?.closure === 'cached' && !old.has(newest.name);
-}
-
 /** One line whenever the state has other words. */
-export function plainProgress(output: Output, before: PreviewDetailView): Progress {
+export function plainProgress(output: Output, asked: AskedView): Progress {
   let told = '';
   let isCachedTold = false;
   const tellCached = (preview: PreviewDetailView) => {
-    if (isCachedTold || !usesCachedClosure(preview, before)) return;
+    if (isCachedTold || ownInstance(preview, asked)?.closure !== 'cached') return;
     isCachedTold = true;
     output.info(CACHED);
   };
@@ -38,58 +32,83 @@ export function plainProgress(output: Output, before: PreviewDetailView): Progre
       else output.info(text);
     },
     // What comes up at once was never shown.
-    async end(_failure, last) {
+    async end(_ending, last) {
       tellCached(last);
     },
   };
 }
 
-/** The steps that a person can follow, in the order in which they are done. The others take no time that one would notice. */
-const SHOWN_STEPS: readonly StepName[] = [
-  'fetch-source',
-  'place-source',
-  'ensure-database',
-  'build-system',
-  'set-up',
-  'start',
-  'check-health',
-  'switch-route',
-];
-const ORDER: readonly StepName[] = [
-  'look',
-  'claim-names',
-  'open-route',
-  'create-instance',
-  'read-manifest',
-  ...SHOWN_STEPS,
-];
+/** One row of the list. It is seen once it has a title. */
+interface Row {
+  readonly isOver: PromiseWithResolvers<void>;
+  title: string;
+  setTitle: (title: string) => void;
+}
 
 /** A list of steps that tick off, with their times. */
-export async function liveProgress(before: PreviewDetailView): Promise<Progress> {
-  const [{ DefaultRenderer, Listr, ListrLogger, ProcessOutput }, { stepText }] = await Promise.all([
-    import('listr2'),
-    import('../../core/report.ts'),
-  ]);
+export async function liveProgress(asked: AskedView): Promise<Progress> {
+  const { stepText } = await import('../../core/report.ts');
+  const rows = new Map(
+    LISTED_STEPS.map((step): [StepName, Row] => [
+      step,
+      { isOver: Promise.withResolvers(), title: '', setTitle: () => undefined },
+    ]),
+  );
+  const seen = new StepsSeen(asked, performance.now());
+  const draw = (steps: readonly StepRow[], preview: PreviewDetailView) => {
+    const isCached = ownInstance(preview, asked)?.closure === 'cached';
+    for (const step of steps) {
+      const row = rows.get(step.step);
+      if (row === undefined) continue;
+      row.title = titleOf(step, step.step === 'build-system' && isCached ? CACHED : stepText(step.step));
+      row.setTitle(row.title);
+      if (step.state === 'done') row.isOver.resolve();
+      if (step.state === 'not done') row.isOver.reject(new Error(printable(step.note ?? 'not done')));
+    }
+  };
+  draw(seen.see(asked.preview, performance.now()), asked.preview);
+  const running = await drawn([...rows.values()]);
+  return {
+    show(preview) {
+      draw(seen.see(preview, performance.now()), preview);
+    },
+    async end(ending, last) {
+      draw(seen.end(ending, last, performance.now()), last);
+      for (const { isOver } of rows.values()) isOver.resolve();
+      await running.ended;
+    },
+  };
+}
+
+function titleOf({ state, ms, note }: StepRow, text: string): string {
+  if (state === 'under way') return note === null ? text : `${text} (tried again: ${printable(note)})`;
+  return ms === null ? text : `${text} (${(ms / 1_000).toFixed(1)} s)`;
+}
+
+/** Draws the rows on standard error from now on, until all are over. */
+async function drawn(rows: readonly Row[]): Promise<{ ended: Promise<unknown> }> {
+  const { DefaultRenderer, Listr, ListrLogger, ProcessOutput } = await import('listr2');
   // Listr draws where standard output is a terminal; what counts here is standard error.
   class OnStandardError extends DefaultRenderer {
     static override nonTTY = true;
   }
-  const turns = new Map(SHOWN_STEPS.map((step) => [step, Promise.withResolvers<number | null>()]));
-  let isCached = false;
-  // A turn that nobody waits for any more must not end the process.
-  for (const turn of turns.values()) turn.promise.catch(() => undefined);
+  // A row that nobody waits for any more must not end the process.
+  for (const { isOver } of rows) isOver.promise.catch(() => undefined);
   const list = new Listr(
-    SHOWN_STEPS.map((step) => ({
-      title: stepText(step),
+    // All are open from the start, and those without a title are not seen: which steps there will be, only the operator knows.
+    rows.map((row) => ({
       task: async (_: unknown, task: { title: string }) => {
-        const ms = await turns.get(step)?.promise;
-        const title = step === 'build-system' && isCached ? CACHED : stepText(step);
-        if (typeof ms === 'number') task.title = `${title} (${(ms / 1_000).toFixed(1)} s)`;
+        row.setTitle = (title) => {
+          if (task.title !== title) task.title = title;
+        };
+        if (row.title !== '') row.setTitle(row.title);
+        await row.isOver.promise;
       },
     })),
     {
+      concurrent: true,
       renderer: OnStandardError,
-      exitOnError: true,
+      exitOnError: false,
       registerSignalListeners: false,
       rendererOptions: {
         collapseErrors: false,
@@ -98,34 +117,5 @@ export async function liveProgress(before: PreviewDetailView): Promise<Progress>
       },
     },
   );
-  const running = list.run().catch(() => undefined);
-  const beganAt = new Map<StepName, number>();
-  let timings: Readonly<Partial<Record<StepName, number>>> = {};
-  // The operator's own figure where it is there yet, or else how long we have seen the step.
-  const msOf = (step: StepName) => timings[step] ?? elapsedSince(beganAt.get(step));
-  const tick = (until: number) => {
-    for (const step of SHOWN_STEPS) if (ORDER.indexOf(step) < until) turns.get(step)?.resolve(msOf(step));
-  };
-  return {
-    show(preview) {
-      const { instances, step } = preview;
-      timings = instances.at(-1)?.timingsMs ?? {};
-      isCached = usesCachedClosure(preview, before);
-      if (step === null) return;
-      tick(ORDER.indexOf(step));
-      if (!beganAt.has(step)) beganAt.set(step, performance.now());
-    },
-    async end(failure, last) {
-      isCached = usesCachedClosure(last, before);
-      timings = last.instances.at(-1)?.timingsMs ?? {};
-      tick(failure === null ? Infinity : ORDER.indexOf(failure.step));
-      if (failure !== null) turns.get(failure.step)?.reject(new Error(failure.message));
-      for (const turn of turns.values()) turn.reject(new Error('not done'));
-      await running;
-    },
-  };
-}
-
-function elapsedSince(began: number | undefined): number | null {
-  return began === undefined ? null : performance.now() - began;
+  return { ended: list.run().catch(() => undefined) };
 }

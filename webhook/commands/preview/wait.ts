@@ -4,6 +4,7 @@ import { EXIT, type ExitStatus } from './command-table.ts';
 import type { Progress } from './progress.ts';
 import type { CommandContext } from './run.ts';
 import { assumedLines, failureLines } from './status.ts';
+import type { Ending } from './steps-seen.ts';
 
 export type Verdict =
   | { readonly kind: 'wait' }
@@ -70,23 +71,30 @@ async function followed(
 ): Promise<{ verdict: Verdict; preview: PreviewDetailView }> {
   const isLive = process.stderr.isTTY && !output.isJson;
   const { liveProgress, plainProgress } = await import('./progress.ts');
-  const progress: Progress = isLive ? await liveProgress(asked.preview) : plainProgress(output, asked.preview);
+  const progress: Progress = isLive ? await liveProgress(asked) : plainProgress(output, asked);
   let preview = asked.preview;
   try {
     for await (const line of api.follow<WatchLine>(`/watch?key=${encodeURIComponent(asked.preview.key)}`)) {
       if ('preview' in line) preview = line.preview;
       const verdict = judge(line);
       if (verdict.kind !== 'wait') {
-        await progress.end(verdict.kind === 'failed' ? preview.failure : null, preview);
+        await progress.end(endingOf(verdict, asked, preview), preview);
         return { verdict, preview };
       }
       progress.show(preview);
     }
   } catch (error) {
-    await progress.end(null, preview);
+    const message = 'how it goes on is not known: the operator does not answer any more';
+    await progress.end({ kind: 'failed', message, failure: null }, preview);
     throw error;
   }
   return { verdict: { kind: 'failed', message: 'The operator ended the watch.' }, preview };
+}
+
+function endingOf(verdict: Exclude<Verdict, { kind: 'wait' }>, asked: AskedView, last: PreviewDetailView): Ending {
+  if (verdict.kind === 'failed') return { ...verdict, failure: last.failure };
+  const isAsked = (verdict.kind === 'gone') === (asked.wantedCommit === null);
+  return isAsked ? { kind: 'done' } : { kind: 'failed', message: 'the preview was removed meanwhile', failure: null };
 }
 
 async function notWaited({ output }: CommandContext, asked: AskedView): Promise<ExitStatus> {
