@@ -133,6 +133,21 @@ test('with --no-wait it says that it was asked for, and returns at once', async 
   assert.equal(created.status, 0);
   assert.equal(json(created)['wantedCommit'], FIRST);
   await waitUntil('it is live', async () => (await operator.preview('list')).stdout.includes('live'));
+  const named = await operator.preview('update', 'shop-7', '--no-wait');
+  assert.equal(named.stdout, "No new commits for 'shop-7' (aaaaaaaa). Nothing to do.\n");
+  const destroyed = await operator.preview('destroy', 'shop-7', '--no-wait');
+  assert.equal(destroyed.stdout, 'Asked for. See: preview status shop-7\n');
+});
+
+test('before a preview has its name, it is called what it is of, and not by a number of ours', async () => {
+  await using operator = await AnApiOperator.start();
+  operator.pull(7, FIRST);
+  operator.pull(8, FIRST);
+  const notWaited = await operator.preview('create', 'other/shop', 'branch-8', '--no-wait');
+  assert.equal(notWaited.stdout, 'Asked for. See: preview list\n');
+  const created = await operator.preview('create', 'other/shop', 'branch-7');
+  for (const line of created.stderr.split('\n').filter((each) => each.includes(': ')))
+    assert.match(line, /^\[INFO\] (?:shop-7|other\/shop (?:branch-7|#7)): /);
 });
 
 test('what cannot be done is refused with its code, and nothing is asked for', async () => {

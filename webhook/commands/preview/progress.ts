@@ -2,6 +2,7 @@
 import type { AskedView, PreviewDetailView } from '../../core/preview-view.ts';
 import type { StepName } from '../../core/preview.ts';
 import { printable, type Output } from './output.ts';
+import { nameOf } from './preview-name.ts';
 import { LISTED_STEPS, ownInstance, StepsSeen, type Ending, type StepRow } from './steps-seen.ts';
 
 export interface Progress {
@@ -24,8 +25,8 @@ export function plainProgress(output: Output, asked: AskedView): Progress {
   return {
     show(preview) {
       tellCached(preview);
-      const { slug, key, statusText, failure, status } = preview;
-      const text = `${slug ?? key}: ${statusText}`;
+      const { statusText, failure, status } = preview;
+      const text = `${nameOf(preview)}: ${statusText}`;
       if (text === told) return;
       told = text;
       if (status === 'retrying') output.warn(`${text} (${failure?.message ?? ''})`);

@@ -1,6 +1,7 @@
 import type { FailureView, InstanceView, PreviewDetailView } from '../../core/preview-view.ts';
 import { EXIT } from './command-table.ts';
 import { colourOf } from './list.ts';
+import { nameOf } from './preview-name.ts';
 import type { CommandRunner } from './run.ts';
 import { previewPath } from './slug-argument.ts';
 
@@ -8,7 +9,7 @@ import { previewPath } from './slug-argument.ts';
 export const status: CommandRunner = async ({ api, output, args }) => {
   const { preview } = await api.ask<{ preview: PreviewDetailView }>('GET', previewPath(args[0]));
   await output.document({ preview });
-  await output.line(`${preview.slug ?? preview.key}: `, { tone: colourOf(preview.status), text: preview.statusText });
+  await output.line(`${nameOf(preview)}: `, { tone: colourOf(preview.status), text: preview.statusText });
   for (const line of statusLines(preview)) await output.line(line);
   return EXIT.ok;
 };

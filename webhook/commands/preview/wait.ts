@@ -1,6 +1,7 @@
 /** Waiting for what was asked for: follows the preview until it shows the wanted commit, is gone, or has failed. */
 import type { AskedView, FailureView, PreviewDetailView, WatchLine } from '../../core/preview-view.ts';
 import { EXIT, type ExitStatus } from './command-table.ts';
+import { nameOf } from './preview-name.ts';
 import type { Progress } from './progress.ts';
 import type { CommandContext } from './run.ts';
 import { assumedLines, failureLines } from './status.ts';
@@ -60,7 +61,7 @@ export async function untilGone(context: CommandContext, asked: AskedView): Prom
   });
   if (verdict.kind === 'failed') return failed(context, preview, verdict.message);
   await context.output.document({ destroyed: preview.slug });
-  await context.output.line(`Preview '${preview.slug ?? preview.key}' is gone.`);
+  await context.output.line(`Preview '${nameOf(preview)}' is gone.`);
   return EXIT.ok;
 }
 
@@ -99,7 +100,9 @@ function endingOf(verdict: Exclude<Verdict, { kind: 'wait' }>, asked: AskedView,
 
 async function notWaited({ output }: CommandContext, asked: AskedView): Promise<ExitStatus> {
   await output.document(asked);
-  await output.line(`Asked for. See: preview status ${asked.preview.slug ?? ''}`.trimEnd());
+  const { slug } = asked.preview;
+  // A new preview gets its name in a moment, and which one is free then nobody can say now.
+  await output.line(`Asked for. See: ${slug === null ? 'preview list' : `preview status ${slug}`}`);
   return EXIT.ok;
 }
 
