@@ -36,7 +36,7 @@ test('a preview’s life: create, list, status, update, rollback, destroy', asyn
   );
   const status = await operator.preview('status', 'shop-7');
   assert.match(status.stdout, /^shop-7: live$/m);
-  assert.match(status.stdout, /Instance: +p1 at aaaaaaaa, answering/);
+  assert.match(status.stdout, /Instance: +p1 at aaaaaaaa, answering, up in \d+\.\d s$/m);
   const { timingsMs = {} } = (await operator.detailOf('shop-7')).instances[0] ?? {};
   assert.ok('set-up' in timingsMs, 'each step that the app needs has a time');
   assert.ok(!('ensure-database' in timingsMs) && !('build-system' in timingsMs), 'and the others have none');
@@ -101,7 +101,9 @@ test('a setup that fails ends the wait with the code, the last lines and the way
   assert.match(created.stderr, /^\[ERROR\] SETUP_FAILED: setup ended with status 1$/m);
   assert.match(created.stderr, /boom/);
   assert.match(created.stderr, /preview logs shop-8/);
-  assert.match((await operator.preview('status', 'shop-8')).stdout, /Failure: +SETUP_FAILED at set-up/);
+  const { stdout: status } = await operator.preview('status', 'shop-8');
+  assert.match(status, /Failure: +SETUP_FAILED at set-up/);
+  assert.match(status, /Instance: +p1 at aaaaaaaa, failed$/m, 'it was never up');
 
   operator.pull(8, SECOND, 'good');
   assert.equal((await operator.preview('update', 'shop-8')).status, 0);

@@ -39,7 +39,9 @@ export function assumedLines({ assumptions }: PreviewDetailView): string[] {
 
 function instanceText({ name, commit, state, timingsMs }: InstanceView): string {
   const totalMs = Object.values(timingsMs).reduce((sum, ms) => sum + ms, 0);
-  return `${name} at ${commit.slice(0, 8)}, ${state}${totalMs > 0 ? `, up in ${(totalMs / 1_000).toFixed(1)} s` : ''}`;
+  const isUp = state === 'answering' || state === 'kept for rollback';
+  const tookText = isUp && totalMs > 0 ? `, up in ${(totalMs / 1_000).toFixed(1)} s` : '';
+  return `${name} at ${commit.slice(0, 8)}, ${state}${tookText}`;
 }
 
 /** Why it failed, what happens next, and the last lines of output. */
