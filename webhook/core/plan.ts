@@ -166,7 +166,8 @@ function bringUp(revision: Revision, record: PreviewRecord, world: ObservedWorld
       mayNeedDatabase && !(world.hasDatabase && record.database !== null)
         ? step('ensure-database', 'the app may want a database of its own')
         : null,
-      target?.system == null ? step('build-system', 'the system it runs in is not known yet') : null,
+      // Setup runs in it: where that has run, it was built, or the runtime has none.
+      setUp || target?.system != null ? null : step('build-system', 'the system it runs in is not known yet'),
     ],
     [setUp ? null : step('set-up', `setup has not run for ${short}`)],
     [isRunning && setUp ? null : step('start', `no processes of ${short} run`)],

@@ -85,13 +85,13 @@ test('killed anywhere in a bring-up: it goes on with what is missing', () => {
     ['set-up'],
   ]);
   const setUp = aPreview({ instances: [{ ...placed, setUpAt: ago(4_000) }] });
-  assert.deepEqual(stepsOf(present(), setUp, world), [['build-system'], ['start'], ['check-health'], ['switch-route']]);
+  assert.deepEqual(stepsOf(present(), setUp, world), [['start'], ['check-health'], ['switch-route']]);
 });
 
 test('after a reboot the preview starts again without a setup', () => {
   const record = aPreview({ instances: [aLiveInstance(1, A)], answering: aLiveInstance(1, A).name });
   const world = { ...worldOf(record), instances: new Map([[aLiveInstance(1, A).name, { running: false }]]) };
-  assert.deepEqual(stepsOf(present(), record, world), [['build-system'], ['start'], ['check-health']]);
+  assert.deepEqual(stepsOf(present(), record, world), [['start'], ['check-health']]);
 });
 
 test('a push: the new instance comes up beside the old one, which is retired only in the next plan', () => {
@@ -138,7 +138,7 @@ test('only the instance replaced last is kept for a rollback', () => {
 test('a rollback starts the kept instance and switches; nothing is built', () => {
   const kept = aLiveInstance(1, A, { retiredAt: ago(2_000) });
   const record = aPreview({ instances: [kept, aLiveInstance(2, B)], answering: aLiveInstance(2, B).name });
-  assert.deepEqual(stepsOf(present(A), record), [['build-system'], ['start'], ['check-health'], ['switch-route']]);
+  assert.deepEqual(stepsOf(present(A), record), [['start'], ['check-health'], ['switch-route']]);
 });
 
 test('a commit that failed for good is not tried again, and what answered before goes on', () => {
