@@ -166,9 +166,9 @@ function cliPage(): string {
   return page([
     '# `preview`',
     `${GENERATED}\n<!-- Source: webhook/commands/preview/command-table.ts -->`,
-    'Works on previews through the operator’s unix socket, so it runs on the operator’s host, as the operator’s user or root. From a clone: `npm run preview -- list`.',
+    'Works on previews through the operator’s unix socket, so it runs on the operator’s host, as the operator’s user or root. From a clone: `npm run -s preview -- list` (without `-s`, npm prints a banner before the result).',
     `\`\`\`text\n${helpText().trimEnd()}\n\`\`\``,
-    'Results go to standard output, progress and errors to standard error. With `--json` standard output holds one JSON document, in every outcome (`logs` prints one per line); an error is `{"error": {"code", "message", "hint"}}` with a code of [this list](errors.md). Colours appear on a terminal alone, and `NO_COLOR` turns them off.',
+    'Results go to standard output, progress and errors to standard error. With `--json` standard output holds one JSON document, in every outcome (`logs` prints one per line; `exec`, `shell` and `complete` print what they are asked for as it is, and only their errors are JSON); an error is `{"error": {"code", "message", "hint"}}` with a code of [this list](errors.md). Colours appear on a terminal alone, and `NO_COLOR` turns them off.',
     'The socket is, in this order: `--socket`, `$BERTH_SOCKET`, `.berth/run/operator.sock` of the clone, `/run/berth/operator.sock`.',
     '## Exit status',
     table(

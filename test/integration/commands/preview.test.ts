@@ -269,7 +269,21 @@ test('help in every form, without an operator', async () => {
     ['logs', '-h'],
   ]) {
     assert.match((await operator.preview(...args)).stdout, /^Usage: preview logs <slug> \[--follow, -f\]/);
+    const { commands } = json(await operator.preview(...args, '--json')) as unknown as { commands: { name: string }[] };
+    assert.deepEqual(
+      commands.map((each) => each.name),
+      ['logs'],
+    );
   }
+});
+
+test('what stands after `--` is of the command inside, also a --json', async () => {
+  await using operator = await AnApiOperator.start();
+  const plain = await operator.preview('exec', 'shop-8', '--', 'curl', '--json', '{}');
+  assert.deepEqual([plain.status, plain.stdout], [3, '']);
+  assert.match(plain.stderr, /^\[ERROR\] Preview 'shop-8' not found\./);
+  const asJson = await operator.preview('exec', 'shop-8', '--json', '--', 'curl');
+  assert.equal(json(asJson).error?.code, 'PREVIEW_NOT_FOUND');
 });
 
 test('without an operator: status 4 and where it looked', async () => {

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 
 if (Number(process.versions.node.split('.')[0]) < 24) {
   process.stderr.write(
-    `[ERROR] Node.js 24 is needed, this is ${process.version}. From a clone: npm run preview -- …\n`,
+    `[ERROR] Node.js 24 is needed, this is ${process.version}. From a clone: npm run -s preview -- …\n`,
   );
   process.exit(1);
 }

@@ -38,7 +38,7 @@ export async function run(argv: readonly string[]): Promise<ExitStatus> {
   if (argv[0] === 'complete' && argv[1] === '--')
     return (await import('./complete.ts')).answerCompletion(argv.slice(2));
 
-  const output = new Output(argv.includes('--json'));
+  const output = new Output(ownWords(argv).includes('--json'));
   try {
     const { command, args, options } = await parseCommandLine(argv);
     if (command === null || command.name === 'help' || options.help === true) return await help(output, command, args);
@@ -56,10 +56,17 @@ export async function run(argv: readonly string[]): Promise<ExitStatus> {
   }
 }
 
+/** After `--` stand the words of somebody else's command. */
+function ownWords(argv: readonly string[]): readonly string[] {
+  const end = argv.indexOf('--');
+  return end === -1 ? argv : argv.slice(0, end);
+}
+
 async function help(output: Output, command: CommandSpec | null, args: readonly string[]): Promise<ExitStatus> {
   const { commandHelpText, helpText } = await import('./help.ts');
   const about = command?.name === 'help' ? await commandAbout(args[0]) : command;
-  if (output.isJson) await output.document({ commands: COMMANDS, commonOptions: COMMON_OPTIONS });
+  const commands = about === null ? COMMANDS : [about];
+  if (output.isJson) await output.document({ commands, commonOptions: COMMON_OPTIONS });
   else process.stdout.write(about === null ? helpText() : commandHelpText(about));
   return EXIT.ok;
 }
