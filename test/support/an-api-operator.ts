@@ -132,6 +132,14 @@ export class AnApiOperator implements AsyncDisposable {
     );
   }
 
+  /** Runs a script of bash, without anybody's settings, in which `preview` is the command. */
+  bash(script: string): Promise<PreviewResult> {
+    const command = `preview() { '${process.execPath}' '${main}' "$@"; }`;
+    const env = { PATH: process.env['PATH'] ?? '', BERTH_SOCKET: this.socket };
+    const words = ['--noprofile', '--norc', '-c', `${command}\n${script}`];
+    return ended(spawn('bash', words, { env, stdio: ['ignore', 'pipe', 'pipe'], timeout: 30_000 }));
+  }
+
   spawn(args: readonly string[]) {
     const env = { PATH: process.env['PATH'] ?? '', BERTH_SOCKET: this.socket };
     return spawn(process.execPath, [main, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'], timeout: 30_000 });

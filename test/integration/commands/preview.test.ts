@@ -1,6 +1,7 @@
 /** The `preview` command as people type it, against a real operators' API on a real socket. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import type { InstanceName } from '../../../webhook/core/names.ts';
 import type { AskedView } from '../../../webhook/core/preview-view.ts';
@@ -326,6 +327,29 @@ test('logs: the last lines, following, and a reader that goes away', async () =>
   follower.stdout.destroy();
   operator.printed.get(name)?.push(line('nobody reads this'));
   assert.equal(await ended, 0, 'EPIPE is no failure');
+});
+
+test('a reader that has had enough changes nothing about how it ends', async () => {
+  await using operator = await AnApiOperator.start();
+  operator.pull(7, FIRST, 'setup-fails');
+  const failed = await operator.bash('preview create other/shop branch-7 2>&1 | true; echo ${PIPESTATUS[0]}');
+  assert.equal(failed.stdout, '1\n');
+  operator.pull(7, SECOND);
+  const shown = await operator.bash('preview update shop-7 2>&1 | true; echo ${PIPESTATUS[0]}');
+  assert.equal(shown.stdout, '0\n');
+  const listed = await operator.bash('preview list --json | true; echo ${PIPESTATUS[0]}');
+  assert.equal(listed.stdout, '0\n');
+});
+
+test('a result that cannot be written is a failure with its reason', {
+  skip: existsSync('/dev/full') ? false : 'needs /dev/full',
+}, async () => {
+  await using operator = await AnApiOperator.start();
+  for (const words of ['list', 'list --json', 'help']) {
+    const { stdout, stderr } = await operator.bash(`preview ${words} > /dev/full; echo $?`);
+    assert.equal(stdout, '1\n', words);
+    assert.match(stderr, /^\[ERROR\] Standard output cannot be written to \(ENOSPC: [^\n]*\)\.\n$/, words);
+  }
 });
 
 test('an operator that goes away in the middle is said to have gone', async () => {

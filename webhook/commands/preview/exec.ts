@@ -1,7 +1,7 @@
 import { COMMAND_WORDS_MAX } from '../../core/limits.ts';
 import { OperatorError } from '../../core/errors.ts';
 import type { CommandLineView } from '../../core/preview-view.ts';
-import type { ExitStatus } from './command-table.ts';
+import { EXIT, type ExitStatus } from './command-table.ts';
 import type { CommandContext, CommandRunner } from './run.ts';
 import { previewPath } from './slug-argument.ts';
 
@@ -28,14 +28,16 @@ export const shell: CommandRunner = async (context) => {
 /** Base64 of it fits a request of the API. */
 const CHUNK_BYTES = 8 * 1024;
 
-async function runInside({ api, args, options }: CommandContext, command: object): Promise<ExitStatus> {
+async function runInside({ api, output, args, options }: CommandContext, command: object): Promise<ExitStatus> {
   const asked = { ...command, asRoot: options.root === true };
   try {
     for await (const line of api.follow<CommandLineView>(`${previewPath(args[0])}/commands`, asked)) {
       // Typing fails when the operator goes away, which whoever reads here is told.
       if ('session' in line) void typed(api, line.session).catch(() => undefined);
       else if ('status' in line) return line.status as ExitStatus;
-      else await printed(line);
+      // Byte for byte: whoever runs a command in a preview is asking for what it prints.
+      else await output.raw(line.stream, Buffer.from(line.data, 'base64'));
+      if (output.isUnread) return EXIT.ok;
     }
     throw new OperatorError('INTERNAL', 'The command ended without a status.');
   } finally {
@@ -50,10 +52,4 @@ async function typed(api: CommandContext['api'], session: string): Promise<void>
       await send(chunk.subarray(from, from + CHUNK_BYTES).toString('base64'));
   }
   await send(null);
-}
-
-/** Byte for byte: whoever runs a command in a preview is asking for what it prints. */
-async function printed(line: { stream: 'stdout' | 'stderr'; data: string }): Promise<void> {
-  const into = line.stream === 'stdout' ? process.stdout : process.stderr;
-  if (!into.write(Buffer.from(line.data, 'base64'))) await new Promise((resolve) => into.once('drain', resolve));
 }

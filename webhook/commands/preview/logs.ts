@@ -13,6 +13,7 @@ export const logs: CommandRunner = async ({ api, output, args, options }) => {
   for await (const line of api.follow<LogLineView>(`${previewPath(args[0])}/logs?${query.toString()}`)) {
     await output.document(line);
     await output.line({ tone: 'dim', text: `${line.at} ${line.source} ` }, line.text);
+    if (output.isUnread) break;
   }
   return EXIT.ok;
 };

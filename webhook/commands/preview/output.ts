@@ -15,27 +15,35 @@ export interface Painted {
  */
 export class Output {
   readonly isJson: boolean;
+  #isUnread = false;
 
   constructor(isJson: boolean) {
     this.isJson = isJson;
-    // Whoever read us has had enough (`preview logs … | head`): that is no failure, and there is nobody left to tell.
-    for (const stream of [process.stdout, process.stderr]) {
-      stream.on('error', (error: NodeJS.ErrnoException) => {
-        process.exit(error.code === 'EPIPE' ? 0 : 1);
-      });
-    }
+    process.stdout.on('error', (error) => this.#stdoutFailed(error));
+    // What cannot be told is not told. The work goes on, and its status says how it ended.
+    process.stderr.on('error', () => undefined);
+  }
+
+  /** Whether whoever read standard output has had enough (`preview logs … | head`). That is no failure: what only prints ends then. */
+  get isUnread(): boolean {
+    return this.#isUnread;
   }
 
   /** A line of the result, for people. Resolves when the reader keeps up. */
   line(...parts: readonly (string | Painted)[]): Promise<void> {
     if (this.isJson) return Promise.resolve();
     const texts = parts.map((part) => (typeof part === 'string' ? printable(part) : painted(part, process.stdout)));
-    return written(`${texts.join('')}\n`);
+    return this.#print(process.stdout, `${texts.join('')}\n`);
   }
 
   /** The result, for programs. */
   document(value: object): Promise<void> {
-    return this.isJson ? written(`${printableJson(value)}\n`) : Promise.resolve();
+    return this.isJson ? this.#print(process.stdout, `${printableJson(value)}\n`) : Promise.resolve();
+  }
+
+  /** Byte for byte, for what a command inside a preview prints. Resolves when the reader keeps up. */
+  raw(stream: 'stdout' | 'stderr', data: Buffer): Promise<void> {
+    return this.#print(process[stream], data);
   }
 
   info(text: string): void {
@@ -60,14 +68,30 @@ export class Output {
     if (hint !== '') process.stderr.write(`        ${printable(hint)}\n`);
   }
 
+  /** Resolves when it is written, or cannot be. */
+  #print(stream: NodeJS.WriteStream, data: string | Buffer): Promise<void> {
+    return new Promise((resolve) => {
+      stream.write(data, (error) => {
+        if (error != null && stream === process.stdout) this.#stdoutFailed(error);
+        resolve();
+      });
+    });
+  }
+
+  /** A result that does not arrive is a failure, unless nobody wants to read it. */
+  #stdoutFailed({ code, message }: NodeJS.ErrnoException): void {
+    if (code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED') {
+      this.#isUnread = true;
+      return;
+    }
+    const label = painted({ tone: 'red', text: '[ERROR]' }, process.stderr);
+    process.stderr.write(`${label} Standard output cannot be written to (${printable(message)}).\n`);
+    process.exit(1);
+  }
+
   #note(tone: Tone, label: string, text: string): void {
     if (!this.isJson) process.stderr.write(`${painted({ tone, text: label }, process.stderr)} ${printable(text)}\n`);
   }
-}
-
-async function written(text: string): Promise<void> {
-  if (process.stdout.write(text)) return;
-  await new Promise((resolve) => process.stdout.once('drain', resolve));
 }
 
 function painted({ tone, text }: Painted, stream: NodeJS.WriteStream): string {
