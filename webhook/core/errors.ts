@@ -16,7 +16,7 @@ interface CodeDescription {
   /** One line for the docs index and for people who see only the code. */
   summary: string;
   retry: Retry;
-  /** What to do about it, in one sentence. */
+  /** What to do about it, in one sentence. `<slug>` in it is the preview's name (hintAbout). */
   hint: string;
 }
 
@@ -301,6 +301,11 @@ export class OperatorError extends Error {
     this.retry = options.retry ?? ERROR_CODES[code].retry;
     this.retryAfterMs = options.retryAfterMs;
   }
+}
+
+/** A hint as people read it: `<slug>` is the name of the preview that it is about. Stays as it is where there is no name yet. */
+export function hintAbout(slug: string | null, hint: string): string {
+  return slug === null ? hint : hint.replaceAll('<slug>', slug);
 }
 
 /** Whatever was thrown, as an OperatorError; anything unforeseen becomes INTERNAL with a neutral text and the original as its cause. */

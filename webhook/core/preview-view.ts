@@ -2,7 +2,7 @@
  * A preview as operators are shown it: what `preview --json` prints and the API answers. Made from the facts by one function; holds
  * nothing that an operator may not see (no password, no secret).
  */
-import type { ErrorCode } from './errors.ts';
+import { hintAbout, type ErrorCode } from './errors.ts';
 import { extraHostLabel, hostLabelOf, type HostLabel } from './names.ts';
 import {
   answeringInstance,
@@ -120,7 +120,7 @@ export function previewDetailView(record: PreviewRecord, urlOf: UrlOf): PreviewD
             code: failure.code,
             step: failure.step,
             message: failure.message,
-            hint: failure.hint,
+            hint: hintAbout(slug, failure.hint),
             detail: failure.detail,
             commit: failure.sha,
             at: failure.at.toISOString(),

@@ -1,5 +1,5 @@
 /** What the pull request is told: one comment and one commit status, rendered from the facts. Pure; delivery is jobs/report-task. */
-import { ERROR_CODES } from './errors.ts';
+import { ERROR_CODES, hintAbout } from './errors.ts';
 import { COMMENT_DETAIL_LINE_MAX, COMMENT_SENTENCE_MAX, FAILURE_TAIL_LINES } from './limits.ts';
 import {
   phaseOf,
@@ -160,7 +160,7 @@ function bodyOf(record: PreviewRecord, phase: Phase, urls: readonly string[]): s
       return [
         `\`${failure.code}\`${failure.sha === null ? '' : ` at commit ${failure.sha}`}: ${escapedMarkdown(bounded(failure.message, COMMENT_SENTENCE_MAX))}`,
         ...(failure.detail === null ? [] : [codeBlock(boundedDetail(failure.detail))]),
-        bounded(failure.hint || ERROR_CODES[failure.code].hint, COMMENT_SENTENCE_MAX),
+        bounded(hintAbout(record.slug, failure.hint || ERROR_CODES[failure.code].hint), COMMENT_SENTENCE_MAX),
         ...assumptionLines(record),
         ...(phase.live === null ? [] : [`${urls[0] ?? 'The URL'} still shows ${shortSha(phase.live.sha)}.`]),
       ];

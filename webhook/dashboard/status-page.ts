@@ -2,6 +2,7 @@
  * What a preview's address shows while no app answers there: which step it is at, or why it failed. Pure: facts in, text out. It
  * renders the same phase that the pull request and the command line are told.
  */
+import { hintAbout } from '../core/errors.ts';
 import type { Phase, PreviewRecord, StepName } from '../core/preview.ts';
 import { phaseOf, toldAssumptions } from '../core/preview.ts';
 import { shortSha } from '../core/pull-request.ts';
@@ -79,7 +80,7 @@ function bodyOf(record: PreviewRecord, phase: Phase): string {
       const { failure } = phase;
       return `<p>${escaped(failure.message)}</p>
 ${failure.detail === null ? '' : `<pre tabindex="0">${escaped(failure.detail)}</pre>`}
-<p class="soft">${hintText(failure.hint, record.slug)} <code>${failure.code}</code></p>
+<p class="soft">${hintText(hintAbout(record.slug, failure.hint))} <code>${failure.code}</code></p>
 ${assumedText(record)}
 ${stepsOf(record, { step: failure.step, mark: 'wrong', since: null })}`;
     }
@@ -129,12 +130,12 @@ function tookOf(state: string, ms: number | undefined, since: Date | null): stri
 /** What the failed commit was taken for, where it does not say itself. */
 function assumedText(record: PreviewRecord): string {
   const [first, ...rest] = toldAssumptions(record);
-  return first === undefined ? '' : `<p class="soft">${hintText(`${first} ${rest.join('; ')}.`, record.slug)}</p>`;
+  return first === undefined ? '' : `<p class="soft">${hintText(`${first} ${rest.join('; ')}.`)}</p>`;
 }
 
-/** A hint is our own text: commands stand in backticks, and name the preview as `<slug>`. */
-function hintText(hint: string, slug: string | null): string {
-  return escaped(hint.replaceAll('<slug>', slug ?? '<slug>')).replace(/`([^`]+)`/g, '<code>$1</code>');
+/** A hint is our own text: commands stand in backticks. */
+function hintText(hint: string): string {
+  return escaped(hint).replace(/`([^`]+)`/g, '<code>$1</code>');
 }
 
 function sentence(text: string): string {

@@ -2,12 +2,19 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { OperatorError } from '../core/errors.ts';
-import type { InstanceName } from '../core/names.ts';
+import { hintAbout, OperatorError } from '../core/errors.ts';
+import { parseSlug, type InstanceName } from '../core/names.ts';
 import { explainPlan, planFor } from '../core/plan.ts';
 import type { Desired } from '../core/policy.ts';
 import { phaseOf, type PreviewRecord } from '../core/preview.ts';
-import { previewView, type BuildLine, type LogLineView, type PlanView, type WatchLine } from '../core/preview-view.ts';
+import {
+  previewView,
+  type BuildLine,
+  type ErrorView,
+  type LogLineView,
+  type PlanView,
+  type WatchLine,
+} from '../core/preview-view.ts';
 import { parseKeyText, shortSha } from '../core/pull-request.ts';
 import { refusalText } from '../core/report.ts';
 import type { Operator } from '../ports.ts';
@@ -192,20 +199,29 @@ async function* watchLines(
  * broke.
  */
 export function sendLines(reply: FastifyReply, lines: Iterable<object> | AsyncIterable<object>): FastifyReply {
-  return reply.type('application/x-ndjson').send(Readable.from(textOf(lines)));
+  return reply.type('application/x-ndjson').send(Readable.from(textOf(lines, reply.request)));
 }
 
-async function* textOf(lines: Iterable<object> | AsyncIterable<object>): AsyncGenerator<string> {
+async function* textOf(
+  lines: Iterable<object> | AsyncIterable<object>,
+  request: FastifyRequest,
+): AsyncGenerator<string> {
   try {
     for await (const line of lines) yield `${JSON.stringify(line)}\n`;
     yield '{"end":true}\n';
   } catch (error) {
-    const { code, message, hint } =
+    const known =
       error instanceof OperatorError
         ? error
         : new OperatorError('INTERNAL', 'The output could not be read to its end.');
-    yield `${JSON.stringify({ error: { code, message, hint } })}\n`;
+    yield `${JSON.stringify(errorView(known, request))}\n`;
   }
+}
+
+/** An error as it is answered, its hint about the preview that the path names, if it names one. */
+export function errorView({ code, message, hint }: OperatorError, request?: FastifyRequest): ErrorView {
+  const { slug = '' } = (request?.params ?? {}) as { slug?: string };
+  return { error: { code, message, hint: hintAbout(parseSlug(slug), hint) } };
 }
 
 async function* buildLines(

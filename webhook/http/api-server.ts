@@ -3,9 +3,8 @@ import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { fastify, type FastifyInstance, type FastifyReply } from 'fastify';
 import { OperatorError, operatorErrorFrom, type ErrorCode } from '../core/errors.ts';
-import type { ErrorView } from '../core/preview-view.ts';
 import type { Operator } from '../ports.ts';
-import { apiRoutes } from './api-routes.ts';
+import { apiRoutes, errorView } from './api-routes.ts';
 import { commandRoutes } from './command-routes.ts';
 
 /** The longest request is a repository and a branch. */
@@ -37,7 +36,7 @@ export function buildApiServer(op: Operator): FastifyInstance {
         { err: error.cause ?? error, method: request.method, url: request.url },
         'a request of an operator could not be handled',
       );
-    return reply.code(statusOf(error)).send(errorView(error));
+    return reply.code(statusOf(error)).send(errorView(error, request));
   });
   apiRoutes(app, op);
   commandRoutes(app, op);
@@ -50,10 +49,6 @@ function clientError(thrown: unknown): OperatorError | null {
   return typeof status === 'number' && status >= 400 && status < 500
     ? new OperatorError('BAD_REQUEST', 'The request is not one that we understand.', { cause: thrown })
     : null;
-}
-
-function errorView({ code, message, hint }: OperatorError): ErrorView {
-  return { error: { code, message, hint } };
 }
 
 const STATUS: Partial<Record<ErrorCode, number>> = {

@@ -105,6 +105,15 @@ test('a setup that fails ends the wait with the code, the last lines and the way
   const { stdout: status } = await operator.preview('status', 'shop-8');
   assert.match(status, /Failure: +SETUP_FAILED at set-up/);
   assert.match(status, /Instance: +p1 at aaaaaaaa, failed$/m, 'it was never up');
+  for (const text of [status, created.stderr]) {
+    assert.match(text, /`preview logs shop-8` shows the whole output/);
+    assert.doesNotMatch(text, /<slug>/);
+  }
+
+  operator.pull(10, FIRST, 'bad-manifest');
+  await operator.preview('create', 'other/shop', 'branch-10');
+  const notRunning = await operator.preview('exec', 'shop-10', '--', 'id');
+  assert.match(notRunning.stderr, /`preview status shop-10` shows why; `preview update shop-10` tries/);
 
   operator.pull(8, SECOND, 'good');
   assert.equal((await operator.preview('update', 'shop-8')).status, 0);
