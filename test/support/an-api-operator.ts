@@ -8,6 +8,7 @@ import type { FastifyInstance } from 'fastify';
 import { operatorApi } from '../../webhook/commands/operator-api.ts';
 import type { DiskRoom } from '../../webhook/core/host-verbs.ts';
 import type { InstanceName } from '../../webhook/core/names.ts';
+import type { RouteDefect } from '../../webhook/core/preview-route.ts';
 import type { PreviewDetailView } from '../../webhook/core/preview-view.ts';
 import { keyText, type PreviewKey, type Sha } from '../../webhook/core/pull-request.ts';
 import { buildApiServer, listenOnSocket } from '../../webhook/http/api-server.ts';
@@ -43,6 +44,8 @@ export class AnApiOperator implements AsyncDisposable {
   readonly printed = new Map<InstanceName, LogLine[]>();
   /** Null as where instances have no disks of their own. */
   diskRoom: DiskRoom | null = null;
+  /** What is wrong with the files of the routes. */
+  routeDefects: RouteDefect[] = [];
   server: FastifyInstance;
   #isOver = false;
   readonly #time: Promise<void>;
@@ -57,6 +60,7 @@ export class AnApiOperator implements AsyncDisposable {
         ...ports.pullRequests,
         find: (repository, branch) => Promise.resolve(this.#find(repository, branch ?? 'main')),
       },
+      routes: { ...ports.routes, defects: () => Promise.resolve(this.routeDefects) },
       runtime: {
         ...ports.runtime,
         diskRoom: () => Promise.resolve(this.diskRoom),

@@ -17,7 +17,9 @@ export interface RouteDefect {
   readonly kind: 'foreign' | 'changed';
   /** Below the folder of the routes. */
   readonly file: string;
-  /** It is as it should be when this resolves; a foreign file is kept under a name that nobody reads. */
+  /** The name, which nobody reads, under which `mend` keeps a foreign file; absent where nothing is kept. */
+  readonly keptAs?: string;
+  /** It is as it should be when this resolves. */
   readonly mend: () => Promise<void>;
 }
 

@@ -53,8 +53,10 @@ async function examineDisk(op: Pick<Operator, 'runtime'>): Promise<DoctorFinding
 async function examineOrphan(orphan: Orphan, fix: boolean): Promise<DoctorFinding> {
   const message = `${WITH_ARTICLE[orphan.kind]} that belongs to no preview`;
   const found = { kind: 'orphan', about: orphan.name, message } as const;
-  if (!fix) return { ...found, fix: `remove the ${orphan.kind}` };
-  return (await failureOf(orphan.remove, found, 'removing it failed')) ?? { ...found, fix: 'removed' };
+  const { kind, keptAs, remove } = orphan;
+  if (!fix) return { ...found, fix: keptAs === undefined ? `remove the ${kind}` : `set it aside as ${keptAs}` };
+  const done = keptAs === undefined ? 'removed' : `set aside as ${keptAs}`;
+  return (await failureOf(remove, found, 'removing it failed')) ?? { ...found, fix: done };
 }
 
 async function examineRouteFile({ file, mend }: RouteDefect, fix: boolean): Promise<DoctorFinding> {

@@ -14,6 +14,8 @@ import type { Operator } from '../ports.ts';
 export interface Orphan {
   readonly kind: 'instance' | 'database' | 'template' | 'route' | 'route file';
   readonly name: string;
+  /** The name under which `remove` keeps it; absent where nothing of it is kept. */
+  readonly keptAs?: string;
   readonly remove: () => Promise<void>;
 }
 
@@ -189,7 +191,7 @@ export async function findOrphans(op: Pick<Operator, 'runtime' | 'databases' | '
       .map((each): Orphan => ({ kind: 'instance', name: each.name, remove: () => op.runtime.remove(each.name) })),
     ...defects
       .filter((each) => each.kind === 'foreign')
-      .map((each): Orphan => ({ kind: 'route file', name: each.file, remove: each.mend })),
+      .map((each): Orphan => ({ ...each, kind: 'route file', name: each.file, remove: each.mend })),
     ...databases
       .filter((name) => !databaseNames.has(name))
       .map((name): Orphan => ({ kind: 'database', name, remove: () => op.databases.remove(name) })),

@@ -445,6 +445,22 @@ test('doctor finds what belongs to nobody and what is not as wanted; --fix sees 
   await waitUntil('it runs again', async () => (await operator.preview('doctor')).status === 0);
 });
 
+test('doctor says of a file that is kept under another name that it is, and not that it was removed', async () => {
+  await using operator = await AnApiOperator.start();
+  let isMended = false;
+  const mend = async () => void (isMended = true);
+  operator.routeDefects = [{ kind: 'foreign', file: 'by-hand.json', keptAs: 'by-hand.json.damaged', mend }];
+  const about = 'orphan   by-hand.json: a route file that belongs to no preview → ';
+  assert.match(
+    (await operator.preview('doctor')).stdout,
+    new RegExp(`^${about}set it aside as by-hand.json.damaged$`, 'm'),
+  );
+  assert.ok(!isMended);
+  const fixed = await operator.preview('doctor', '--fix');
+  assert.match(fixed.stdout, new RegExp(`^${about}set aside as by-hand.json.damaged$`, 'm'));
+  assert.ok(isMended);
+});
+
 test('doctor says when the host has no room for another instance, whatever its previews may still take', async () => {
   await using operator = await AnApiOperator.start();
   operator.diskRoom = { freeMiB: 50_000, unfilledMiB: 80_000 };

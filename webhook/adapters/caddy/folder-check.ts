@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostLabel, Slug } from '../../core/names.ts';
 import { namesIn, putLookup, removeLookup } from './lookups.ts';
-import { ownFileOf, saveRouteFile, setAside } from './route-files.ts';
+import { ownFileOf, saveRouteFile, setAside, setAsideName } from './route-files.ts';
 import { lookupDirectory, lookupName, routeFileText, type RouteFile, type SiteSettings } from './site.ts';
 
 export interface FolderDefect {
@@ -13,6 +13,8 @@ export interface FolderDefect {
   /** The preview whose own change would explain it. */
   readonly slug: Slug | null;
   readonly label: HostLabel | null;
+  /** Where `mend` keeps a foreign file. */
+  readonly keptAs?: string;
   readonly mend: () => Promise<void>;
 }
 
@@ -35,7 +37,8 @@ async function routeFileDefects(settings: SiteSettings, files: readonly RouteFil
   for (const name of await namesIn(directory)) {
     if (!name.endsWith('.caddy') || own.has(name)) continue;
     const slug = name.slice(0, -'.caddy'.length) as Slug;
-    defects.push({ kind: 'foreign', file: name, slug, label: null, mend: () => setAside(directory, name) });
+    const keptAs = setAsideName(name);
+    defects.push({ kind: 'foreign', file: name, slug, label: null, keptAs, mend: () => setAside(directory, name) });
   }
   return defects;
 }

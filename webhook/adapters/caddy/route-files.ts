@@ -86,9 +86,11 @@ export async function removeRouteFile(directory: string, slug: Slug): Promise<vo
 
 /** A file of the folder is out of Caddy's sight and ours, and kept for whoever looks into why it was refused. */
 export async function setAside(directory: string, file: string): Promise<void> {
-  const path = join(directory, file);
-  await rename(path, `${path}${refused}`);
+  await rename(join(directory, file), join(directory, setAsideName(file)));
 }
+
+/** The name of a file that was set aside. */
+export const setAsideName = (file: string): string => `${file}${refused}`;
 
 /** Files that the host's configuration would import beside ours. */
 export async function foreignSites(directory: string): Promise<string[]> {

@@ -25,6 +25,7 @@ import {
   removeRouteFile,
   saveRouteFile,
   setAside,
+  setAsideName,
   siteFile,
 } from './route-files.ts';
 import { SiteInForce } from './site-in-force.ts';
@@ -134,12 +135,12 @@ class RoutesOfCaddy implements CaddyRoutes {
     const found = await folderDefects(this.#settings, [...before.values()]);
     const isStill = (slug: Slug) =>
       before.get(slug) === this.#files.get(slug) && !changing.has(slug) && !this.#changing().has(slug);
-    const lasting = found.flatMap(({ slug, label, kind, file, mend }): RouteDefect[] => {
+    const lasting = found.flatMap(({ slug, label, mend, ...defect }): RouteDefect[] => {
       const owner = slug ?? (label === null ? null : this.#slugOf(label));
       // A host name that nobody has may be the old one of whoever is changing.
-      if (owner === null) return changing.size + this.#changes.size === 0 ? [{ kind, file, mend }] : [];
+      if (owner === null) return changing.size + this.#changes.size === 0 ? [{ ...defect, mend }] : [];
       const mendStill = async () => (isStill(owner) ? this.#change(owner, mend) : undefined);
-      return isStill(owner) ? [{ kind, file, mend: mendStill }] : [];
+      return isStill(owner) ? [{ ...defect, mend: mendStill }] : [];
     });
     return [...lasting, ...(await this.#siteDefects())];
   }
@@ -151,7 +152,7 @@ class RoutesOfCaddy implements CaddyRoutes {
         await setAside(directory, file);
         await this.#site.reload();
       };
-      return { kind: 'foreign', file, mend };
+      return { kind: 'foreign', file, keptAs: setAsideName(file), mend };
     });
     if (await this.#site.isOnDisk()) return foreign;
     return [...foreign, { kind: 'changed', file: siteFile, mend: () => this.#site.reload() }];

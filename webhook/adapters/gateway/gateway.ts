@@ -8,7 +8,7 @@ import type { Slug } from '../../core/names.ts';
 import type { RouteDefect } from '../../core/preview-route.ts';
 import type { Routes } from '../../ports.ts';
 import { openFrontDoor, type FrontDoorOptions } from './front-door.ts';
-import { checkedRoute, fileOf, openRouteFiles, type RouteFiles } from './route-files.ts';
+import { checkedRoute, fileOf, openRouteFiles, type RouteFiles, setAsideName } from './route-files.ts';
 import { RouteTable } from './route-table.ts';
 
 export interface GatewayOptions extends FrontDoorOptions {
@@ -85,7 +85,10 @@ async function fileDefects(files: RouteFiles, table: RouteTable, inTurn: Turns):
     const route = table.get(slug);
     if (await files.isSaved(slug, route)) return [];
     const mend = () => inTurn(slug, () => files.mend(slug, table.get(slug)));
-    return [{ kind: route === null ? 'foreign' : 'changed', file: fileOf(slug), mend }];
+    const file = fileOf(slug);
+    return [
+      route === null ? { kind: 'foreign', file, keptAs: setAsideName(file), mend } : { kind: 'changed', file, mend },
+    ];
   };
   return (await Promise.all([...slugs].map((slug) => inTurn(slug, lookAt(slug))))).flat();
 }

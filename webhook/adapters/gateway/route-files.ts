@@ -72,6 +72,9 @@ const DAMAGED = '.damaged';
 /** Its name in the folder. */
 export const fileOf = (slug: Slug): string => `${slug}${SUFFIX}`;
 
+/** The name of a file that was set aside. */
+export const setAsideName = (file: string): string => `${file}${DAMAGED}`;
+
 const textOf = (route: PreviewRoute): string => `${JSON.stringify(route, null, 2)}\n`;
 
 export interface RouteFiles extends AsyncDisposable {
@@ -105,7 +108,7 @@ export async function openRouteFiles(directory: string, log: Log): Promise<Route
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       log.error({ file: name, reason }, 'route file is damaged; set aside');
-      await rename(path, `${path}${DAMAGED}`);
+      await rename(path, setAsideName(path));
       return null;
     }
   }
@@ -127,7 +130,7 @@ export async function openRouteFiles(directory: string, log: Log): Promise<Route
     },
     async mend(name, route) {
       if (route !== null) return save(route);
-      await rename(pathOf(name), `${pathOf(name)}${DAMAGED}`);
+      await rename(pathOf(name), setAsideName(pathOf(name)));
       await directoryHandle.sync();
     },
     async loadAll() {
@@ -142,7 +145,7 @@ export async function openRouteFiles(directory: string, log: Log): Promise<Route
     },
     async remove(name) {
       await rm(pathOf(name), { force: true });
-      await rm(`${pathOf(name)}${DAMAGED}`, { force: true });
+      await rm(setAsideName(pathOf(name)), { force: true });
       await directoryHandle.sync();
     },
     async [Symbol.asyncDispose]() {

@@ -189,8 +189,8 @@ void test('files that somebody put beside the routes, changed or removed are nam
   writeFileSync(join(directory, 'by-hand.json'), '{}');
   const defects = await gateway.defects();
   assert.deepEqual(
-    defects.map(({ kind, file }) => `${kind} ${file}`),
-    ['changed shop-42.json', 'changed shop-43.json', 'foreign by-hand.json'],
+    defects.map(({ kind, file, keptAs = '-' }) => `${kind} ${file} ${keptAs}`),
+    ['changed shop-42.json -', 'changed shop-43.json -', 'foreign by-hand.json by-hand.json.damaged'],
   );
   for (const defect of defects) await defect.mend();
   assert.deepEqual(await gateway.defects(), []);
