@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import type { InstanceName } from '../../../webhook/core/names.ts';
 import type { AskedView } from '../../../webhook/core/preview-view.ts';
@@ -483,11 +484,37 @@ test('completion offers commands, options, and the names that there are', async 
   assert.ok((await offered('')).includes('rollback'));
   assert.ok((await offered('logs', '--')).includes('--follow'));
   assert.ok((await offered('status', '')).includes('shop-7'));
+  assert.ok((await offered('--json', 'status', '')).includes('shop-7'), 'also after an option');
+  const socket = ['--socket', operator.socket];
+  assert.ok((await offered(...socket, '--json', 'status', 'sh')).includes('shop-7'), 'and after one with a value');
   for (const shell of ['bash', 'zsh', 'fish', 'powershell']) {
     const script = await operator.preview('complete', shell);
     assert.equal(script.status, 0);
     assert.match(script.stdout, /preview/);
   }
+});
+
+test('completion for bash needs no package, may be sourced again, and runs nothing of the line', async () => {
+  await using operator = await AnApiOperator.start();
+  operator.pull(7, FIRST);
+  await operator.preview('create', 'other/shop', 'branch-7');
+  const pressed = async (...words: string[]) => {
+    const quoted = words.map((word) => `'${word}'`).join(' ');
+    const { status, stdout, stderr } = await operator.bash(`
+      for time in 1 2; do source <(preview complete bash); done
+      COMP_WORDS=(preview ${quoted}) COMP_CWORD=${words.length}
+      $(complete -p preview | sed 's/.*-F \\([^ ]*\\) .*/\\1/') preview '${words.at(-1) ?? ''}' ''
+      printf '%s\n' "\${COMPREPLY[@]}"`);
+    assert.deepEqual([status, stderr], [0, '']);
+    return stdout.trimEnd().split('\n');
+  };
+  assert.deepEqual(await pressed('ro'), ['rollback']);
+  assert.deepEqual(await pressed('status', ''), ['shop-7']);
+  assert.deepEqual(await pressed('--json', 'status', 'sh'), ['shop-7']);
+  assert.deepEqual(await pressed('logs', '--f'), ['--follow']);
+  const mark = join(operator.folder, 'mark');
+  assert.deepEqual(await pressed('exec', `$(touch ${mark})`), ['']);
+  assert.ok(!existsSync(mark));
 });
 
 const hasTerminal = spawnSync('script', ['-qec', 'true', '/dev/null'], { stdio: 'ignore' }).status === 0;

@@ -3,6 +3,7 @@ import tab from '@bomb.sh/tab';
 import { OperatorError } from '../../core/errors.ts';
 import type { PreviewView } from '../../core/preview-view.ts';
 import { operatorApi } from '../operator-api.ts';
+import { BASH_COMPLETION } from './bash-completion.ts';
 import { COMMANDS, COMMON_OPTIONS, EXIT, OPTIONS, type ExitStatus, type OptionSpec } from './command-table.ts';
 import { socketPath } from './socket-path.ts';
 
@@ -14,7 +15,8 @@ export function printCompletion(shell = ''): ExitStatus {
     const hint = `There are: ${SHELLS.join(', ')}.`;
     throw new OperatorError('BAD_REQUEST', `There is no completion for '${shell.slice(0, 64)}'.`, { hint });
   }
-  tab.setup('preview', 'preview', shell);
+  if (shell === 'bash') process.stdout.write(BASH_COMPLETION);
+  else tab.setup('preview', 'preview', shell);
   return EXIT.ok;
 }
 
@@ -44,11 +46,20 @@ function declareCommands(names: readonly string[]): void {
   }
 }
 
+/** The command that stands on the line, options before it or not, and the socket that was given before it is typed to its end. */
+function commandIn(typed: readonly string[]): { command: string | undefined; socket: string | undefined } {
+  const at = typed.indexOf('--socket');
+  const isValue = (index: number) => at !== -1 && index === at + 1;
+  const command = typed.find((word, index) => !word.startsWith('-') && !isValue(index));
+  return { command, socket: at === -1 ? undefined : typed[at + 1] };
+}
+
 /** Names to offer. Without an operator there are none, and that is no error: somebody is typing. */
 async function slugs(typed: readonly string[]): Promise<string[]> {
-  if (COMMANDS.find((spec) => spec.name === typed[0])?.args[0] !== 'slug') return [];
+  const { command, socket } = commandIn(typed);
+  if (COMMANDS.find((spec) => spec.name === command)?.args[0] !== 'slug') return [];
   try {
-    const { previews } = await operatorApi(socketPath(undefined)).ask<{ previews: PreviewView[] }>('GET', '/previews');
+    const { previews } = await operatorApi(socketPath(socket)).ask<{ previews: PreviewView[] }>('GET', '/previews');
     return previews.flatMap((each) => each.slug ?? []);
   } catch {
     return [];
