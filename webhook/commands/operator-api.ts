@@ -69,7 +69,9 @@ async function request(
   const chunks = socket[Symbol.asyncIterator]() as AsyncIterator<string>;
   let text = '';
   while (!text.includes('\r\n\r\n')) {
-    const { value, done } = await chunks.next();
+    const { value, done } = await chunks.next().catch((error: unknown) => {
+      throw error instanceof OperatorError ? error : brokenOff();
+    });
     if (done === true || text.length > HEAD_MAX_LENGTH) throw brokenOff();
     text += value;
   }
