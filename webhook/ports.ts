@@ -1,10 +1,7 @@
 /**
- * The ports: everything the service needs of the outside world, in our own words. The reconciler, the jobs and the HTTP layer know
- * only these; adapters implement them; wiring.ts joins the two.
- *
- * The words are those of docs/glossary.md. Verbs: `observe` and `list` read and never change; `ensure` converges and may be repeated for
- * ever; `remove` too, and absence is success. All throw OperatorError, and every long one takes an AbortSignal and leaves nothing
- * running when it fires.
+ * The ports: everything the service needs of the outside world, in our own words (docs/glossary.md). The reconciler, the jobs and the HTTP layer know only
+ * these; adapters implement them; wiring.ts joins the two. Verbs: `observe` and `list` read and never change; `ensure` converges and may be repeated for ever;
+ * `remove` too, and absence is success. All throw OperatorError, and every long one takes an AbortSignal and leaves nothing running when it fires.
  */
 import type { AppManifest } from './core/app-manifest.ts';
 import type {
@@ -128,6 +125,8 @@ export interface PreviewStore {
 
   /** Lifts this hold. Another one that an operator placed meanwhile stays. */
   liftHold(lock: PreviewLock, hold: Hold): Promise<void>;
+  /** For work on what nobody has: while it is held, who claims the slug waits, and no instance gets the name. Null when it is held already. */
+  lockName(name: Slug | InstanceName): Promise<AsyncDisposable | null>;
   saveWanted(lock: PreviewLock, wanted: Wanted, repository: RepositoryName): Promise<void>;
   saveDoing(lock: PreviewLock, step: StepName | null): Promise<void>;
   /** With `givenUp`, in the same transaction, that instance is marked as failed for good. */

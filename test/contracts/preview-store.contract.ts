@@ -7,7 +7,7 @@ import { suite, test } from 'node:test';
 import type { PreviewKey, RepositoryName } from '../../webhook/core/pull-request.ts';
 import type { AddressPool } from '../../webhook/core/slots.ts';
 import { facts, forgetting, reports } from './store-facts.contract.ts';
-import { instances, names } from './store-names.contract.ts';
+import { heldNames, instances, names } from './store-names.contract.ts';
 import {
   FIRST,
   locked,
@@ -34,6 +34,7 @@ export function previewStoreContract(name: string, open: StoreFactory): void {
     suite('locks', () => locks(withStore));
     suite('facts', () => facts(withStore));
     suite('names', () => names(withStore));
+    suite('held names', () => heldNames(withStore));
     suite('instances and slots', () => instances(withStore));
     suite('forgetting', () => forgetting(withStore));
     suite('reports', () => reports(withStore));

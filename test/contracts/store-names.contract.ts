@@ -79,6 +79,57 @@ export function names(withStore: WithStore): void {
   );
 }
 
+export function heldNames(withStore: WithStore): void {
+  test(
+    'one holder at a time, of one name at a time, and free again when disposed of',
+    withStore(async ({ store }) => {
+      const held = await store.lockName(slug('shop'));
+      assert.ok(held);
+      assert.equal(await store.lockName(slug('shop')), null);
+      await using other = await store.lockName(slug('shop-1'));
+      assert.ok(other);
+      await held[Symbol.asyncDispose]();
+      await using again = await store.lockName(slug('shop'));
+      assert.ok(again);
+    }),
+  );
+
+  test(
+    'a slug is claimed once nobody holds its name; other names, and who has one, do not wait',
+    withStore(async ({ store }) => {
+      await using one = await requested(store, pullKey(1));
+      await using two = await requested(store, pullKey(2));
+      const held = await store.lockName(slug('shop'));
+      assert.ok(held);
+      let isClaimed = false;
+      const claim = store.claimSlug(one, [slug('shop'), slug('shop-1')]).then((claimed) => {
+        isClaimed = true;
+        return claimed;
+      });
+      assert.equal(await store.claimSlug(two, [slug('blog')]), 'blog');
+      // More than a claim takes.
+      for (let look = 0; look < 20; look += 1) assert.equal(await store.claimSlug(two, [slug('shop')]), 'blog');
+      assert.equal(await store.loadBySlug(slug('shop')), null);
+      assert.equal(isClaimed, false);
+      await held[Symbol.asyncDispose]();
+      assert.equal(await claim, 'shop');
+    }),
+  );
+
+  test(
+    'no instance gets a name that is held, and none waits for it',
+    withStore(async ({ store }) => {
+      await using lock = await requested(store, pullKey(1));
+      const create = async () => (await store.createInstance(lock, FIRST)).slot;
+      const held = [await store.lockName('p1' as InstanceName), await store.lockName('p3' as InstanceName)];
+      assert.deepEqual([await create(), await create(), await create(), await create()], [2, 4, 5, 6]);
+      await assert.rejects(create(), { code: 'SLOTS_EXHAUSTED' });
+      for (const each of held) await each?.[Symbol.asyncDispose]();
+      assert.deepEqual([await create(), await create()], [1, 3]);
+    }, SMALL),
+  );
+}
+
 export function instances(withStore: WithStore): void {
   test(
     'instances are numbered by the host’s counter, in order, and a number is not used again before the wrap',

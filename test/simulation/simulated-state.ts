@@ -4,7 +4,14 @@
  * test/contracts runs the same cases against this and against the real adapters.
  */
 import { OperatorError } from '../../webhook/core/errors.ts';
-import { instanceNameOf, type HostLabel, type InstanceName, type Slug } from '../../webhook/core/names.ts';
+import {
+  instanceNameOf,
+  parseInstanceName,
+  slotOf,
+  type HostLabel,
+  type InstanceName,
+  type Slug,
+} from '../../webhook/core/names.ts';
 import type { Hold, InstanceFacts, InstanceRecord, PreviewRecord } from '../../webhook/core/preview.ts';
 import {
   keyText,
@@ -41,6 +48,8 @@ export class SimulatedState {
   readonly jobs = new Map<number, SimulatedJob>();
   /** Preview → the lock that is in force, and the process that holds it. */
   readonly locks = new Map<string, { readonly lock: PreviewLock; readonly process: number }>();
+  /** Names that are held for the removal of what nobody has, each with the process that holds it. */
+  readonly heldNames = new Map<string, { readonly process: number; readonly released: PromiseWithResolvers<void> }>();
   /** Called after each change of the queue. */
   onJobs: () => void = () => undefined;
   /** Told of each operator's word that is stored, and of each record that goes. */
@@ -110,6 +119,33 @@ export class SimulatedState {
     return row;
   }
 
+  /** Null when it is held already. */
+  lockName(name: string, process: number): AsyncDisposable | null {
+    if (this.heldNames.has(name)) return null;
+    const held = { process, released: Promise.withResolvers<void>() };
+    this.heldNames.set(name, held);
+    return {
+      [Symbol.asyncDispose]: async () => {
+        if (this.heldNames.get(name) === held) this.#releaseName(name);
+      },
+    };
+  }
+
+  #releaseName(name: string): void {
+    const held = this.heldNames.get(name);
+    this.heldNames.delete(name);
+    held?.released.resolve();
+  }
+
+  /** Resolves when nobody holds the first free one, at once for who has a name. */
+  async untilNameIsFree(key: PreviewKey, candidates: readonly Slug[]): Promise<void> {
+    while (this.row(key).slug === null) {
+      const held = this.heldNames.get(candidates.find((candidate) => !this.hosts.has(candidate)) ?? '');
+      if (held === undefined) return;
+      await held.released.promise;
+    }
+  }
+
   claimSlug(key: PreviewKey, candidates: readonly Slug[]): Slug {
     const row = this.row(key);
     if (row.slug !== null) return row.slug;
@@ -131,8 +167,11 @@ export class SimulatedState {
 
   createInstance(key: PreviewKey, revision: Revision): InstanceRecord {
     const row = this.row(key);
+    const names = [...this.previews.values()].flatMap((each) => each.instances.map((instance) => instance.name));
     const inUse = new Set(
-      [...this.previews.values()].flatMap((each) => each.instances.map((instance) => instance.slot)),
+      [...names, ...this.heldNames.keys()]
+        .map((name) => parseInstanceName(name))
+        .flatMap((name) => (name === null ? [] : slotOf(name))),
     );
     const { slot, counter } = nextSlot(this.#pool, this.#slotCounter, inUse);
     this.#slotCounter = counter;
@@ -263,6 +302,7 @@ export class SimulatedState {
   /** What the liveness reaper does for a process whose advisory lock is gone. */
   releaseLocksOf(process: number): void {
     for (const [key, held] of this.locks) if (held.process === process) this.locks.delete(key);
+    for (const [name, held] of this.heldNames) if (held.process === process) this.#releaseName(name);
   }
 
   /** Jobs of a dead process are free again. One that a follow-up has replaced is not done twice. */

@@ -25,6 +25,7 @@ export function simulatedStore({ state, faults }: Shared, process: SimulatedProc
         state.locks.set(text, { lock, process: process.id });
         return lock;
       }),
+    lockName: (name) => faults.read(process, () => state.lockName(name, process.id)),
     load: (key) => faults.read(process, () => copyOf(state.previews.get(keyText(key)))),
     loadBySlug: (slug) =>
       faults.read(process, () => copyOf([...state.previews.values()].find((row) => row.slug === slug))),
@@ -55,7 +56,10 @@ export function simulatedStore({ state, faults }: Shared, process: SimulatedProc
         state.row(held(lock)).concludedGeneration = generation;
       }),
     claimSlug: (lock, candidates) =>
-      faults.effect(process, 'store.claimSlug', () => state.claimSlug(held(lock), candidates)),
+      faults.effect(process, 'store.claimSlug', async () => {
+        await state.untilNameIsFree(held(lock), candidates);
+        return state.claimSlug(held(lock), candidates);
+      }),
     claimHosts: (lock, labels) =>
       faults.effect(process, 'store.claimHosts', () => state.claimHosts(held(lock), labels)),
     createInstance: (lock, revision) =>

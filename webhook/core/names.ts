@@ -102,6 +102,11 @@ export function databaseNameOf(slug: Slug): DatabaseName {
   return `preview_${slug.replaceAll('-', '_')}` as DatabaseName;
 }
 
+/** The slug that the database was named after. */
+export function slugOfDatabase(name: DatabaseName): Slug {
+  return name.slice('preview_'.length).replaceAll('_', '-') as Slug;
+}
+
 /** Null when the text is not a name that databaseNameOf makes. Used to recognise our own databases among others. */
 export function parseDatabaseName(text: string): DatabaseName | null {
   return /^preview_[a-z0-9]+(?:_[a-z0-9]+)*$/.test(text) && text.length <= 63 ? (text as DatabaseName) : null;

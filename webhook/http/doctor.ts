@@ -8,7 +8,7 @@ import { keyText } from '../core/pull-request.ts';
 import type { RouteDefect } from '../core/preview-route.ts';
 import type { Operator } from '../ports.ts';
 import { lookAtPreview } from '../reconcile/observe.ts';
-import { findOrphans, type Orphan } from '../reconcile/sweep.ts';
+import { findOrphans, removeOrphan, type Orphan } from '../reconcile/sweep.ts';
 
 const WITH_ARTICLE = {
   instance: 'an instance',
@@ -25,7 +25,7 @@ export async function examine(op: Operator, fix: boolean, signal: AbortSignal): 
   const orphans = await findOrphans(op);
   const records = await op.store.list();
   const findings: DoctorFinding[] = [];
-  for (const orphan of orphans) findings.push(await examineOrphan(orphan, fix));
+  for (const orphan of orphans) findings.push(await examineOrphan(op, orphan, fix));
   for (const defect of await op.routes.defects())
     if (defect.kind === 'changed') findings.push(await examineRouteFile(defect, fix));
   for (let first = 0; first < records.length; first += LOOKS_AT_ONCE) {
@@ -50,30 +50,30 @@ async function examineDisk(op: Pick<Operator, 'runtime'>): Promise<DoctorFinding
   }
 }
 
-async function examineOrphan(orphan: Orphan, fix: boolean): Promise<DoctorFinding> {
+async function examineOrphan(op: Operator, orphan: Orphan, fix: boolean): Promise<DoctorFinding> {
   const message = `${WITH_ARTICLE[orphan.kind]} that belongs to no preview`;
   const found = { kind: 'orphan', about: orphan.name, message } as const;
-  const { kind, keptAs, remove } = orphan;
+  const { kind, keptAs } = orphan;
   if (!fix) return { ...found, fix: keptAs === undefined ? `remove the ${kind}` : `set it aside as ${keptAs}` };
   const done = keptAs === undefined ? 'removed' : `set aside as ${keptAs}`;
-  return (await failureOf(remove, found, 'removing it failed')) ?? { ...found, fix: done };
+  const remove = async () => ((await removeOrphan(op, orphan)) ? done : 'left: somebody else has it by now');
+  return mended(remove, found, 'removing it failed');
 }
 
 async function examineRouteFile({ file, mend }: RouteDefect, fix: boolean): Promise<DoctorFinding> {
   const found = { kind: 'drift', about: file, message: 'a file of the routes is not as it was written' } as const;
   if (!fix) return { ...found, fix: 'write it again' };
-  return (await failureOf(mend, found, 'writing it failed')) ?? { ...found, fix: 'written again' };
+  return mended(() => mend().then(() => 'written again'), found, 'writing it failed');
 }
 
-/** The finding as it is when the act fails; null when it does not. */
-async function failureOf(
-  act: () => Promise<void>,
+/** The finding with what the act says it did, or why it failed. */
+async function mended(
+  act: () => Promise<string>,
   found: Omit<DoctorFinding, 'fix'>,
   what: string,
-): Promise<DoctorFinding | null> {
+): Promise<DoctorFinding> {
   try {
-    await act();
-    return null;
+    return { ...found, fix: await act() };
   } catch (error) {
     return { ...found, message: `${found.message}; ${what}: ${operatorErrorFrom(error).message}`, fix: null };
   }

@@ -4,7 +4,7 @@
  */
 import { operatorErrorFrom } from '../core/errors.ts';
 import { COMMENT_LOOKS_PER_SWEEP, ORPHAN_OBSERVATION_MS, REDELIVERY_LOOKBACK_MS } from '../core/limits.ts';
-import { databaseNameOf } from '../core/names.ts';
+import { databaseNameOf, slugCandidates, slugOfDatabase, type InstanceName, type Slug } from '../core/names.ts';
 import { isAllowedRepository } from '../core/policy.ts';
 import { databaseMaxBytes, templatesOf, type PreviewRecord } from '../core/preview.ts';
 import { keyText, parseRepositoryName, type RepositoryName } from '../core/pull-request.ts';
@@ -16,6 +16,8 @@ export interface Orphan {
   readonly name: string;
   /** The name under which `remove` keeps it; absent where nothing of it is kept. */
   readonly keptAs?: string;
+  /** Whoever comes to have it claims this name first. Null where a copy that is gone is simply made again. */
+  readonly claimedBy: Slug | InstanceName | null;
   readonly remove: () => Promise<void>;
 }
 
@@ -66,7 +68,8 @@ export async function sweep(op: Sweeping, memory: SweepMemory, signal: AbortSign
   const repositories = await repositoriesOf(op, records, signal);
   await requestOpenPulls(op, { records, repositories }, signal);
   await removeOldOrphans(op, orphans, memory.sightings);
-  await op.sources.removeUnused(new Set(records.map((record) => record.key.repositoryId)));
+  const used = (await op.store.list()).map((record) => record.key.repositoryId);
+  await op.sources.removeUnused(new Set(used));
   await requestMissedDeliveries(op, { repositories, memory, startedAt }, signal);
 }
 
@@ -177,28 +180,54 @@ export async function findOrphans(op: Pick<Operator, 'runtime' | 'databases' | '
     op.routes.list(),
     op.routes.defects(),
   ]);
-  const records = await op.store.list();
-  const instanceNames = new Set(records.flatMap((record) => record.instances.map((instance) => instance.name)));
-  const slugs = new Set(records.flatMap((record) => record.slug ?? []));
-  const databaseNames = new Set([...slugs].map(databaseNameOf));
-  const templateNames = new Set(records.flatMap(templatesOf));
-  return [
-    ...routes
-      .filter((each) => !slugs.has(each.slug))
-      .map((each): Orphan => ({ kind: 'route', name: each.slug, remove: () => op.routes.remove(each.slug) })),
-    ...instances
-      .filter((each) => !instanceNames.has(each.name))
-      .map((each): Orphan => ({ kind: 'instance', name: each.name, remove: () => op.runtime.remove(each.name) })),
+  const found = [
+    ...routes.map(({ slug }): Orphan => {
+      return { kind: 'route', name: slug, claimedBy: slug, remove: () => op.routes.remove(slug) };
+    }),
+    ...instances.map(({ name }): Orphan => {
+      return { kind: 'instance', name, claimedBy: name, remove: () => op.runtime.remove(name) };
+    }),
     ...defects
       .filter((each) => each.kind === 'foreign')
-      .map((each): Orphan => ({ ...each, kind: 'route file', name: each.file, remove: each.mend })),
-    ...databases
-      .filter((name) => !databaseNames.has(name))
-      .map((name): Orphan => ({ kind: 'database', name, remove: () => op.databases.remove(name) })),
-    ...templates
-      .filter((name) => !templateNames.has(name))
-      .map((name): Orphan => ({ kind: 'template', name, remove: () => op.databases.removeTemplate(name) })),
+      .map((each): Orphan => ({ ...each, kind: 'route file', name: each.file, claimedBy: null, remove: each.mend })),
+    ...databases.map((name): Orphan => {
+      return { kind: 'database', name, claimedBy: slugOfDatabase(name), remove: () => op.databases.remove(name) };
+    }),
+    ...templates.map((name): Orphan => {
+      return { kind: 'template', name, claimedBy: null, remove: () => op.databases.removeTemplate(name) };
+    }),
   ];
+  const known = thingsOf(await op.store.list());
+  return found.filter((each) => !known.has(nameOf(each)));
+}
+
+function nameOf({ kind, name }: Pick<Orphan, 'kind' | 'name'>): string {
+  return `${kind} ${name}`;
+}
+
+/** Everything on the host that the records speak of. Who has no slug yet may come to have any of its candidates, and finds what was there before. */
+function thingsOf(records: readonly PreviewRecord[]): Set<string> {
+  const slugs = records.flatMap((record) => record.slug ?? slugCandidates(record.repository, record.key));
+  const things: Pick<Orphan, 'kind' | 'name'>[] = [
+    ...slugs.map((name) => ({ kind: 'route' as const, name })),
+    ...slugs.map((slug) => ({ kind: 'database' as const, name: databaseNameOf(slug) })),
+    ...records.flatMap((record) => record.instances).map(({ name }) => ({ kind: 'instance' as const, name })),
+    ...records.flatMap(templatesOf).map((name) => ({ kind: 'template' as const, name })),
+  ];
+  return new Set(things.map(nameOf));
+}
+
+/**
+ * Removes what is still nobody's. It was found some time ago, and a preview may have come to have it: so its name is held, the records are read once more,
+ * and nobody can claim it before it is gone. Says whether it was removed.
+ */
+export async function removeOrphan(op: Pick<Operator, 'store' | 'log'>, orphan: Orphan): Promise<boolean> {
+  await using held = orphan.claimedBy === null ? null : await op.store.lockName(orphan.claimedBy);
+  if (held === null && orphan.claimedBy !== null) return false;
+  if (thingsOf(await op.store.list()).has(nameOf(orphan))) return false;
+  op.log.warn({ kind: orphan.kind, name: orphan.name }, 'removing something of ours that belongs to no preview');
+  await orphan.remove();
+  return true;
 }
 
 /** What is said in them holds, whoever wrote there. */
@@ -218,20 +247,15 @@ async function removeOldOrphans(
   sightings: SweepMemory['sightings'],
 ): Promise<void> {
   const now = op.clock.now();
-  const present = new Set(orphans.map((orphan) => `${orphan.kind} ${orphan.name}`));
+  const present = new Set(orphans.map(nameOf));
   for (const name of sightings.keys()) if (!present.has(name)) sightings.delete(name);
   for (const orphan of orphans) {
-    const name = `${orphan.kind} ${orphan.name}`;
+    const name = nameOf(orphan);
     const since = sightings.get(name) ?? now;
     sightings.set(name, since);
     if (now.getTime() - since.getTime() < ORPHAN_OBSERVATION_MS) continue;
     try {
-      op.log.warn(
-        { kind: orphan.kind, name: orphan.name, since },
-        'removing something of ours that belongs to no preview',
-      );
-      await orphan.remove();
-      sightings.delete(name);
+      if (await removeOrphan(op, orphan)) sightings.delete(name);
     } catch (error) {
       op.log.error(
         { kind: orphan.kind, name: orphan.name, err: error },

@@ -13,6 +13,7 @@ import {
   RESERVED_LABELS,
   slotOf,
   slugCandidates,
+  slugOfDatabase,
   type Slug,
 } from '../../../webhook/core/names.ts';
 import {
@@ -90,6 +91,7 @@ suite(`names, seed ${seed}`, () => {
         );
         const database = databaseNameOf(slug);
         assert.ok(Buffer.byteLength(database) <= 63 && parseDatabaseName(database) === database);
+        assert.equal(slugOfDatabase(database), slug);
         assert.equal(databases.get(database) ?? text, text);
         if (slug !== candidates[0]) hashed += 1;
         owners.set(slug, text);

@@ -1,4 +1,4 @@
-/** What has to be held before a preview is changed: the preview's lock, and in a transaction its row. */
+/** What has to be held before a preview is changed: the preview's lock, in a transaction its row, and the names that it is given. */
 import type { ClientBase } from 'pg';
 import type { Slug } from '../../core/names.ts';
 import type { PreviewLock } from '../../ports.ts';
@@ -18,6 +18,9 @@ export async function lockedRow(client: ClientBase, key: string): Promise<Locked
   if (row === undefined) throw noRecord(key);
   return row;
 }
+
+/** The lock of a name, for the parameter that holds it; `liveness.ts` takes it for as long as a connection lives, a claim until its transaction ends. */
+export const nameLock = (parameter: string) => `hashtextextended('berth.preview:' || ${parameter}, 0)`;
 
 /** What is thrown where a preview is to be given something, and there is no such preview. */
 export function noRecord(key: string): Error {

@@ -1,12 +1,12 @@
 /** The instances of previews, with the slots that they have on their host. */
 import type { ClientBase, Pool } from 'pg';
-import { slotOf, type InstanceName } from '../../core/names.ts';
+import { instanceNameOf, slotOf, type InstanceName } from '../../core/names.ts';
 import type { InstanceFacts, InstanceRecord } from '../../core/preview.ts';
 import type { Revision } from '../../core/pull-request.ts';
 import { nextSlot, type AddressPool } from '../../core/slots.ts';
 import type { PreviewStore } from '../../ports.ts';
 import { inTransaction, rowsOf } from './connections.ts';
-import { lockedRow, type ProvenKey } from './locked-row.ts';
+import { lockedRow, nameLock, type ProvenKey } from './locked-row.ts';
 import { INSTANCE_COLUMNS, instanceFrom } from './preview-rows.ts';
 
 interface InstanceOptions {
@@ -57,8 +57,14 @@ async function createInstance(
     'select next_slot from berth.slot_counters where host = $1 for update',
     [host],
   );
-  const inUse = await rowsOf<{ slot: number }>(client, 'select slot from berth.slots where host = $1', [host]);
-  const next = nextSlot(addresses, counter?.next_slot ?? 1, new Set(inUse.map((row) => row.slot)));
+  const rows = await rowsOf<{ slot: number }>(client, 'select slot from berth.slots where host = $1', [host]);
+  const inUse = new Set(rows.map((row) => row.slot));
+  let next = nextSlot(addresses, counter?.next_slot ?? 1, inUse);
+  // Somebody removes what was left under that name; not waited for, because all who create wait for us.
+  while (!(await isNameFree(client, instanceNameOf(next.slot)))) {
+    inUse.add(next.slot);
+    next = nextSlot(addresses, next.counter, inUse);
+  }
   const [inserted] = await rowsOf<{ instance: Record<string, unknown> }>(
     client,
     `insert into berth.instances (preview_id, generation, revision_sha, revision_ref)
@@ -74,6 +80,13 @@ async function createInstance(
   ]);
   await rowsOf(client, 'update berth.slot_counters set next_slot = $2 where host = $1', [host, next.counter]);
   return instanceFrom({ ...instance, slot: next.slot });
+}
+
+async function isNameFree(client: ClientBase, name: InstanceName): Promise<boolean> {
+  const [row] = await rowsOf<{ free: boolean }>(client, `select pg_try_advisory_xact_lock(${nameLock('$1')}) as free`, [
+    name,
+  ]);
+  return row?.free === true;
 }
 
 /** Facts that are left out stay. Timings are added to those that are there, because steps of one stage save theirs side by side. */

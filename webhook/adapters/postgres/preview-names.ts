@@ -4,7 +4,7 @@ import { OperatorError } from '../../core/errors.ts';
 import type { HostLabel, Slug } from '../../core/names.ts';
 import type { PreviewStore } from '../../ports.ts';
 import { inTransaction, rowsOf } from './connections.ts';
-import { lockedRow, noRecord, type ProvenKey } from './locked-row.ts';
+import { lockedRow, nameLock, noRecord, type ProvenKey } from './locked-row.ts';
 
 export function namesOf(pool: Pool, proven: ProvenKey): Pick<PreviewStore, 'claimSlug' | 'claimHosts'> {
   return {
@@ -34,8 +34,10 @@ async function claimSlug(pool: Pool, key: string, candidates: readonly Slug[]): 
     const [row] = await rowsOf<{ slug: Slug | null }>(
       pool,
       `with preview as (select id, slug from berth.previews where key = $1 for update),
+         -- Held by who removes what was left under the name (lockName).
+         free as (select pg_advisory_xact_lock(${nameLock('$2')}) from preview where slug is null),
          claimed as (
-           insert into berth.host_labels (label, preview_id) select $2, id from preview where slug is null
+           insert into berth.host_labels (label, preview_id) select $2, id from preview, free where slug is null
            on conflict (label) do nothing returning label
          ),
          named as (update berth.previews set slug = label from preview, claimed where previews.id = preview.id)

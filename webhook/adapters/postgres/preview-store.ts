@@ -43,6 +43,7 @@ export function previewStore(options: StoreOptions): PreviewStore {
     ...namesOf(pool, proven),
     ...instancesOf(options, proven),
     lock: (key) => takeLock(options.liveness, locks, key),
+    lockName: (name) => takeName(options.liveness, name),
 
     async request(key, repository, { retry = false, hold } = {}) {
       const { pull, branch } = subjectColumns(key);
@@ -166,6 +167,13 @@ async function takeLock(liveness: Liveness, locks: HeldLocks, key: PreviewKey): 
   };
   locks.set(lock, life);
   return lock;
+}
+
+/** No key of a preview is a name: it has slashes. Claims take the same lock (locked-row.ts). */
+async function takeName(liveness: Liveness, name: string): Promise<AsyncDisposable | null> {
+  const life = await liveness.current();
+  if (!(await life.tryLock(name))) return null;
+  return { [Symbol.asyncDispose]: () => life.unlock(name) };
 }
 
 /** The columns that, with the repository's id, make the key. */
