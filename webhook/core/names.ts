@@ -130,9 +130,9 @@ export function instanceNameOf(slot: number): InstanceName {
   return `p${slot}` as InstanceName;
 }
 
-/** Null when the text is not a name that instanceNameOf makes. */
+/** Null when the text is not a name that instanceNameOf makes. The widest pool (10.0.0.0/8) has slots of seven digits. */
 export function parseInstanceName(text: string): InstanceName | null {
-  return /^p[1-9][0-9]{0,5}$/.test(text) ? (text as InstanceName) : null;
+  return /^p[1-9][0-9]{0,6}$/.test(text) ? (text as InstanceName) : null;
 }
 
 export function slotOf(name: InstanceName): number {

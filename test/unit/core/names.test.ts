@@ -16,6 +16,7 @@ import {
   slugOfDatabase,
   type Slug,
 } from '../../../webhook/core/names.ts';
+import { parsePool } from '../../../webhook/core/slots.ts';
 import {
   keyText,
   parseKeyText,
@@ -155,9 +156,11 @@ suite(`names, seed ${seed}`, () => {
     );
   });
 
-  test('an instance’s name is its slot’s, within eleven characters', () => {
+  test('an instance’s name is its slot’s, within eleven characters, for every slot of the widest pool', () => {
+    const widest = parsePool('10.0.0.0/8');
+    assert.equal(parseInstanceName(instanceNameOf(widest?.slotMax ?? 0)), 'p8388606');
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 999_999 }), (slot) => {
+      fc.property(fc.integer({ min: 1, max: widest?.slotMax ?? 0 }), (slot) => {
         const name = instanceNameOf(slot);
         assert.ok(name.length <= 11);
         assert.equal(parseInstanceName(name), name);
@@ -165,7 +168,7 @@ suite(`names, seed ${seed}`, () => {
       }),
       { seed },
     );
-    for (const text of ['p0', 'p01', 'P1', 'p', 'p1000000', 'a1', 'p1 ', 'p-1', 'p1e3'])
+    for (const text of ['p0', 'p01', 'P1', 'p', 'p10000000', 'a1', 'p1 ', 'p-1', 'p1e3'])
       assert.equal(parseInstanceName(text), null, text);
   });
 });
