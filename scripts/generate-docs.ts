@@ -62,6 +62,8 @@ function configurationPage(): string {
     table(['key', 'variable', 'credential'], secrets),
     'The webhook secret needs 32 bytes. To change it without losing a delivery: give the old one as `webhook_secret_previous`, restart, change it at GitHub, and remove the old one.',
     ...explainedSections().flatMap(configurationSection),
+    '## A PostgreSQL of your own',
+    'Give Berth a server of its own. It makes a role and a database for each preview (`preview_…`) and each seed (`berth_seed_…`) there, and the roles `berth_web`, `berth_tenants` and `berth_seeds`. At each start it takes the right to connect to its own database, to `postgres` and to `template1` from everybody (`REVOKE CONNECT, TEMPORARY … FROM PUBLIC`), because previews are part of everybody. Whoever else connects to one of these, and is neither its owner nor a superuser, then needs `GRANT CONNECT ON DATABASE … TO …`. Other databases on the server are left as they are; those that previews could connect to are named in the log.',
     '## Values of the apps’ secrets',
     'The file that `secrets.values_file` names (or the credential `repository-secrets`) is TOML: a name at the top level holds for every repository that was granted the name, a table for one repository alone.',
     '```toml\nSTRIPE_TEST_KEY = "sk_test_…"\n\n["your-org/your-app"]\nSTRIPE_TEST_KEY = "sk_test_…"\n```',

@@ -178,7 +178,7 @@ const state = z
     ...secret(
       'database_url',
       'database-url',
-      'PostgreSQL 15 or later, with a role that may create databases and roles. Without it an embedded one is used.',
+      'PostgreSQL 15 or later, a server that is ours alone, with a role that may create databases and roles. Without it an embedded one is used.',
     ),
   })
   .prefault({})
