@@ -144,6 +144,14 @@ suite('on one operator, side by side', { concurrency: true }, () => {
     await service.says(pull, 'is live', `http://api-parts-1.localhost`);
   });
 
+  test('a package.json and a server.js, and nothing that says how they are run', async () => {
+    const { 'server.js': server = '' } = appFiles('hello-node');
+    const pull = await service.open('guessed', { 'package.json': '{ "type": "module" }', 'server.js': server });
+    await service.shows(pull, pull.head);
+    const comment = await service.says(pull, 'is live', 'the service is `npm start`');
+    assert.match(comment, /there is nothing to install or build/);
+  });
+
   test('a WebSocket lives through an update', async () => {
     const files = appFiles('live-streams');
     const pull = await service.open('sockets', files);

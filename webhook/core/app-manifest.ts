@@ -324,9 +324,12 @@ export interface AssumedManifest {
 
 /**
  * Sensible defaults from a package.json: install with the lock file if there is one, `npm run build` if there is such a script,
- * `npm start` as the one service. Null when the project has no start script and no `server.js`: nothing could be run.
+ * `npm start` as the one service, which without a start script is `node server.js`. Null when the project has neither: nothing could be run.
  */
-export function assumedManifestFrom(packageJson: unknown, hasLockFile: boolean): AssumedManifest | null {
+export function assumedManifestFrom(
+  packageJson: unknown,
+  files: { readonly lock: boolean; readonly server: boolean },
+): AssumedManifest | null {
   const parsed = z
     .object({
       scripts: z.record(z.string(), z.unknown()).optional(),
@@ -337,11 +340,11 @@ export function assumedManifestFrom(packageJson: unknown, hasLockFile: boolean):
     .safeParse(packageJson);
   if (!parsed.success) return null;
   const scripts = parsed.data.scripts ?? {};
-  if (typeof scripts['start'] !== 'string') return null;
+  if (typeof scripts['start'] !== 'string' && ('start' in scripts || !files.server)) return null;
   const needsInstall = [parsed.data.dependencies, parsed.data.devDependencies].some(
     (group) => typeof group === 'object' && group !== null && Object.keys(group).length > 0,
   );
-  const install = hasLockFile ? 'npm ci' : 'npm install';
+  const install = files.lock ? 'npm ci' : 'npm install';
   const steps = [
     ...(needsInstall ? [install] : []),
     ...(typeof scripts['build'] === 'string' ? ['npm run build'] : []),

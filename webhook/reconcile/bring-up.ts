@@ -101,12 +101,16 @@ export async function manifestOf(
   if (config !== null)
     return { manifest: manifestFromMeta(await op.runtime.readConfig(config, signal), config), assumptions: [] };
   const packageText = await op.sources.readFile(source, 'package.json', MANIFEST_MAX_BYTES * 16);
-  const assumed =
-    packageText === null
-      ? null
-      : assumedManifestFrom(parsedJson(packageText), await op.sources.hasFile(source, 'package-lock.json'));
+  const files = {
+    lock: await op.sources.hasFile(source, 'package-lock.json'),
+    server: await op.sources.hasFile(source, 'server.js'),
+  };
+  const assumed = packageText === null ? null : assumedManifestFrom(parsedJson(packageText), files);
   if (assumed === null)
-    throw new OperatorError('MANIFEST_MISSING', 'There is no preview.toml, and no package.json with a start script.');
+    throw new OperatorError(
+      'MANIFEST_MISSING',
+      'There is no preview.toml, and no package.json with a start script or a server.js beside it.',
+    );
   return assumed;
 }
 

@@ -164,13 +164,21 @@ test('a worker needs no port, but something has to be shown', () => {
 });
 
 test('a Node.js project without a manifest is guessed at, and told what was assumed', () => {
-  const assumed = assumedManifestFrom({ scripts: { start: 'node .', build: 'tsc' }, dependencies: { x: '1' } }, true);
+  const none = { lock: false, server: false };
+  const assumed = assumedManifestFrom(
+    { scripts: { start: 'node .', build: 'tsc' }, dependencies: { x: '1' } },
+    { lock: true, server: false },
+  );
   assert.equal(assumed?.manifest.setup?.command, 'npm ci && npm run build');
   assert.ok(assumed?.assumptions.some((line) => line.includes('npm start')));
   assert.deepEqual(assumed?.manifest.packages, ['nodejs_24'], 'a container has no npm of its own');
-  assert.equal(assumedManifestFrom({ scripts: { start: 'node .' } }, false)?.manifest.setup, undefined);
+  assert.equal(assumedManifestFrom({ scripts: { start: 'node .' } }, none)?.manifest.setup, undefined);
   for (const nothing of [{}, { scripts: {} }, { scripts: { start: 1 } }, null, 'x', []])
-    assert.equal(assumedManifestFrom(nothing, false), null);
+    assert.equal(assumedManifestFrom(nothing, none), null);
+  // `npm start` is `node server.js` where no script says otherwise.
+  const served = assumedManifestFrom({ name: 'x' }, { lock: false, server: true });
+  assert.deepEqual(served?.manifest.services, [{ name: 'web', command: 'npm start', port: 3_000 }]);
+  assert.equal(assumedManifestFrom({ scripts: { start: 1 } }, { lock: false, server: true }), null);
 });
 
 test('a seed is a file in the repository, of a database that Berth makes', () => {
