@@ -1,9 +1,8 @@
 /** What there is of previews on this machine, counted from the outside: files, processes and PostgreSQL's own catalogs, not our records of them. */
-import { execFile } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { Client } from 'pg';
+import { processesBelow } from './processes.ts';
 
 /** Class of things → how many there are. */
 export type Inventory = Readonly<Record<string, number>>;
@@ -25,7 +24,7 @@ export async function takeInventory(stateDirectory: string, databaseUrl: string)
     const { rows } = await client.query<Record<string, string>>(COUNTS);
     const counted = Object.entries(rows[0] ?? {}).map(([name, count]) => [name, Number(count)] as const);
     return {
-      processes: await processesUnder(join(stateDirectory, 'instances')),
+      processes: (await processesBelow(join(stateDirectory, 'instances'))).length,
       directories: await entriesIn(join(stateDirectory, 'instances')),
       routes: await entriesIn(join(stateDirectory, 'routes')),
       ...Object.fromEntries(counted),
@@ -38,17 +37,4 @@ export async function takeInventory(stateDirectory: string, databaseUrl: string)
 async function entriesIn(directory: string): Promise<number> {
   const names = await readdir(directory).catch(() => []);
   return names.filter((name) => !name.startsWith('.')).length;
-}
-
-/** Processes whose words name the directory: supervisors, sandboxes, and what runs in them. */
-async function processesUnder(directory: string): Promise<number> {
-  const pids = await readdir('/proc').catch(() => null);
-  if (pids === null) {
-    const { stdout } = await promisify(execFile)('ps', ['-axo', 'command=']);
-    return stdout.split('\n').filter((line) => line.includes(`${directory}/`)).length;
-  }
-  const words = await Promise.all(
-    pids.filter((name) => /^\d+$/.test(name)).map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')),
-  );
-  return words.filter((line) => line.includes(`${directory}/`)).length;
 }
