@@ -6,7 +6,6 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { emitKeypressEvents } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pico from 'picocolors';
@@ -15,7 +14,9 @@ import { storedUrl } from '../webhook/adapters/embedded-postgres/embedded-postgr
 import { APP_FILES } from './demo/app-files.ts';
 import { takeInventory, type Inventory } from './demo/inventory.ts';
 import { startOperatorProcess, type OperatorProcess } from '../test/support/operator-process.ts';
-import { get, startSteadyLoad, type LoadTarget } from './demo/steady-load.ts';
+import { actOnKeys } from './demo/keys.ts';
+import { endProcessesBelow } from './demo/processes.ts';
+import { get, objectionTo, underSteadyLoad, type LoadTarget } from './demo/steady-load.ts';
 
 const USAGE = `npm run demo -- [--once] [--port 8080]
 
@@ -27,15 +28,24 @@ Opens a pull request, shows its preview, pushes a commit under load, closes it, 
 
 const REPOSITORY = 'acme/shop';
 const REQUESTS_PER_SECOND = 200;
-const STEP_TIMEOUT_MS = 15_000;
+/** A second on a quiet machine. Nothing is shown by it: what a step took is told. */
+const STEP_TIMEOUT_MS = 60_000;
 /** Load before the push and after the new commit is shown, so that the switch lies well inside. */
 const LOAD_MARGIN_MS = 1_000;
+const LOG_LINES_TOLD = 20;
 
 type Pull = Awaited<ReturnType<Awaited<ReturnType<FakeGitHub['addRepository']>>['openPullRequest']>>;
 
-interface Demo {
+/** What a demonstration runs on. */
+interface Stage {
   readonly github: FakeGitHub;
   readonly operator: OperatorProcess;
+  readonly databaseUrl: string;
+  /** Fires when somebody wants it to end; everything that waits throws then. */
+  readonly stopping: AbortSignal;
+}
+
+interface Demo extends Stage {
   readonly pull: Pull;
   readonly target: LoadTarget;
 }
@@ -53,33 +63,31 @@ async function step<T>(text: string, act: () => Promise<T>, result: (value: T) =
 }
 
 /** Waits for a condition that other processes bring about; looks often, because the time until then is what is shown. */
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+async function until(what: string, stopping: AbortSignal, isSo: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + STEP_TIMEOUT_MS;
   while (!(await isSo())) {
     if (performance.now() > deadline)
       throw new DemoFailure(`${what} did not come about within ${STEP_TIMEOUT_MS / 1_000} s`);
-    await delay(10);
+    await delay(10, undefined, { signal: stopping });
   }
 }
 
-const showsCommit = (demo: Demo, sha: string) => async () => (await get(demo.target).catch(() => null)) === sha;
+function showsCommit(demo: Demo, sha: string): Promise<void> {
+  const isShown = async () => (await get(demo.target).catch(() => null)) === sha;
+  return until(`commit ${sha.slice(0, 8)} at its URL`, demo.stopping, isShown);
+}
 
-async function openFirst(github: FakeGitHub, operator: OperatorProcess): Promise<Demo> {
-  const repository = await github.addRepository(REPOSITORY, APP_FILES);
+async function openFirst(stage: Stage): Promise<Demo> {
+  const repository = await stage.github.addRepository(REPOSITORY, APP_FILES);
   await repository.commit('greeting', { 'message.txt': 'Hello from the first commit' });
   const pull = await step('pull request opened; its signed delivery was answered 202', () =>
     repository.openPullRequest({ head: 'greeting', title: 'A friendlier greeting' }),
   );
-  const slug = `shop-${pull.number}`;
-  const demo = {
-    github,
-    operator,
-    pull,
-    target: { port: operator.gatewayPort, host: `${slug}.localhost:${operator.gatewayPort}`, path: '/commit' },
-  };
+  const port = stage.operator.gatewayPort;
+  const demo = { ...stage, pull, target: { port, host: `shop-${pull.number}.localhost:${port}`, path: '/commit' } };
   await step(
     'the preview answers at its own URL, on that commit',
-    () => until('the first commit at its URL', showsCommit(demo, pull.head)),
+    () => showsCommit(demo, pull.head),
     () => urlOf(demo),
   );
   return demo;
@@ -90,19 +98,19 @@ function urlOf(demo: Demo): string {
 }
 
 async function pushUnderLoad(demo: Demo): Promise<void> {
-  const load = startSteadyLoad(demo.target, REQUESTS_PER_SECOND);
-  await delay(LOAD_MARGIN_MS);
   const before = demo.pull.head;
-  await demo.pull.push({ 'message.txt': `Hello again, at ${new Date().toLocaleTimeString()}` });
-  const after = demo.pull.head;
-  await step('pushed a commit; the URL shows it', () =>
-    until('the pushed commit at its URL', showsCommit(demo, after)),
-  );
-  await delay(LOAD_MARGIN_MS);
-  const result = await load.stop();
-  const [old = 0, fresh = 0] = [before, after].map((sha) => result.bodies.get(sha) ?? 0);
+  const pause = () => delay(LOAD_MARGIN_MS, undefined, { signal: demo.stopping });
+  const result = await underSteadyLoad(demo.target, REQUESTS_PER_SECOND, async () => {
+    await pause();
+    await demo.pull.push({ 'message.txt': `Hello again, at ${new Date().toLocaleTimeString()}` });
+    await step('pushed a commit; the URL shows it', () => showsCommit(demo, demo.pull.head));
+    await pause();
+  });
+  const commits = [before, demo.pull.head];
+  const [old = 0, fresh = 0] = commits.map((sha) => result.bodies.get(sha) ?? 0);
   const summary = `${result.failed} failed of ${result.requests} requests (${REQUESTS_PER_SECOND} a second): ${old} saw the old commit, ${fresh} the new one`;
-  if (result.failed > 0) throw new DemoFailure(`${summary}\n${result.failures.join('\n')}`);
+  const objection = objectionTo(result, commits);
+  if (objection !== null) throw new DemoFailure(`${summary}\n${objection}`);
   console.log(`${pico.green('✓')}           ${summary}`);
 }
 
@@ -110,7 +118,7 @@ async function commentSays(demo: Demo, ...texts: string[]): Promise<void> {
   await step(
     'the pull request was told',
     () =>
-      until(`a comment with "${texts.join('" and "')}"`, async () =>
+      until(`a comment with "${texts.join('" and "')}"`, demo.stopping, async () =>
         demo.pull.comments.some((comment) => texts.every((text) => comment.body.includes(text))),
       ),
     () => {
@@ -121,116 +129,132 @@ async function commentSays(demo: Demo, ...texts: string[]): Promise<void> {
   );
 }
 
-async function closeAndCount(demo: Demo, databaseUrl: string): Promise<void> {
+async function closeAndCount(demo: Demo): Promise<void> {
   await demo.pull.close();
   let left: Inventory = {};
   const isGone = async () => {
-    left = await takeInventory(demo.operator.stateDirectory, databaseUrl);
+    left = await takeInventory(demo.operator.stateDirectory, demo.databaseUrl);
     return Object.values(left).every((count) => count === 0);
   };
   try {
-    await step('pull request closed; nothing is left', () => until('an empty inventory', isGone));
+    await step('pull request closed; nothing is left', () => until('an empty inventory', demo.stopping, isGone));
   } finally {
     for (const [name, count] of Object.entries(left))
       console.log(`           ${count === 0 ? pico.green('0') : pico.red(String(count))} ${name}`);
   }
 }
 
-/** Reads keys until q: p pushes, c closes and reopens. */
-async function stayUp(demo: Demo, databaseUrl: string): Promise<void> {
+async function reopen(demo: Demo): Promise<void> {
+  await demo.pull.reopen();
+  await step('reopened; the preview answers', () => showsCommit(demo, demo.pull.head));
+}
+
+/** Until it is stopped; does what keys ask for. */
+async function stayUp(demo: Demo, stop: (why: string) => void): Promise<void> {
   console.log(`\nOpen ${pico.bold(urlOf(demo))} in a browser. The operator’s log is ${demo.operator.logFile}.`);
   console.log(`npm run -s preview -- --socket ${join(demo.operator.stateDirectory, 'run/operator.sock')} list`);
   if (!process.stdin.isTTY) {
     console.log('Stop with Ctrl-C.');
-    // Until the signal, which stops all of this.
-    return new Promise<void>(() => undefined);
+    await delay(LONGER_THAN_ANYBODY_LOOKS_MS, undefined, { signal: demo.stopping });
+    return;
   }
   console.log('p pushes a commit, c closes the pull request, o opens it again, q ends the demonstration.');
-  emitKeypressEvents(process.stdin);
-  process.stdin.setRawMode(true);
-  const keys = process.stdin.resume();
-  try {
-    for (;;) {
-      const key = await new Promise<{ name?: string; ctrl?: boolean }>((resolve) =>
-        keys.once('keypress', (_text, pressed: object) => resolve(pressed)),
-      );
-      if (key.name === 'q' || (key.ctrl === true && key.name === 'c')) return;
-      if (key.name === 'p') await pushUnderLoad(demo);
-      if (key.name === 'c') await closeAndCount(demo, databaseUrl);
-      if (key.name === 'o') {
-        await demo.pull.reopen();
-        await step('reopened; the preview answers', () =>
-          until('the preview at its URL', showsCommit(demo, demo.pull.head)),
-        );
-      }
-    }
-  } finally {
-    process.stdin.setRawMode(false);
-    process.stdin.pause();
-  }
+  const isOpen = () => demo.pull.state.state === 'open';
+  const whileClosed = () => (isOpen() ? null : 'the pull request is closed; o opens it again');
+  const deeds = {
+    p: { what: 'a commit is being pushed', objection: whileClosed, act: () => pushUnderLoad(demo) },
+    c: { what: 'the pull request is being closed', objection: whileClosed, act: () => closeAndCount(demo) },
+    o: {
+      what: 'the pull request is being opened',
+      objection: () => (isOpen() ? 'the pull request is open' : null),
+      act: () => reopen(demo),
+    },
+  };
+  await actOnKeys(deeds, demo.stopping, stop);
 }
+
+/** The longest that a timer of Node can be set to: 24 days. */
+const LONGER_THAN_ANYBODY_LOOKS_MS = 2 ** 31 - 1;
 
 /** Addresses that an operator of this machine, or another demonstration, hardly has. */
 function ownPool(): string {
   return `127.${101 + (process.pid % 128)}.0.0/21`;
 }
 
-/** From the first moment on: whenever somebody stops us or closes our terminal, everything is stopped and removed. */
-function firstSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve(signal));
-  });
+/** Fires when somebody stops us or closes our terminal. `stop` does the same for a key. */
+function stopSwitch(): { readonly stopping: AbortSignal; readonly stop: (why: string) => void } {
+  const controller = new AbortController();
+  const stop = (why: string) => {
+    if (controller.signal.aborted) return;
+    console.log(pico.dim(`${why}: everything is stopped and removed.`));
+    controller.abort(new DemoFailure(`stopped by ${why}`));
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(signal));
+  return { stopping: controller.signal, stop };
 }
 
-async function tell(once: boolean, port: number): Promise<void> {
-  const stopAsked = firstSignal();
-  await using stack = new AsyncDisposableStack();
-  const directory = stack.adopt(await mkdtemp(join(tmpdir(), 'berth-demo-')), (path) =>
-    rm(path, { recursive: true, force: true }),
-  );
+/** A folder that is gone in the end, with all that runs in it: previews outlive their operator, and it may not have come to end its PostgreSQL. */
+async function ownDirectory(stack: AsyncDisposableStack): Promise<string> {
+  const directory = stack.adopt(await mkdtemp(join(tmpdir(), 'berth-demo-')), async (path) => {
+    await endProcessesBelow(path);
+    await rm(path, { recursive: true, force: true, maxRetries: 5 });
+  });
   // As root, PostgreSQL and the apps run as other users, who have to pass through.
   await chmod(directory, 0o711);
+  return directory;
+}
+
+async function setStage(stack: AsyncDisposableStack, stopping: AbortSignal, gatewayPort: number): Promise<Stage> {
+  const directory = await ownDirectory(stack);
   const webhookSecret = randomBytes(32).toString('hex');
   const github = stack.use(await startFakeGitHub());
+  const settings = {
+    directory,
+    repositories: [REPOSITORY],
+    apiUrl: github.apiUrl,
+    cloneBase: github.cloneBase,
+    token: github.token,
+    webhookSecret,
+    gatewayPort,
+    pool: ownPool(),
+    signal: stopping,
+  };
   const operator = stack.adopt(
-    await step('the operator is ready (its own PostgreSQL included)', () =>
-      startOperatorProcess({
-        directory,
-        repositories: [REPOSITORY],
-        apiUrl: github.apiUrl,
-        cloneBase: github.cloneBase,
-        token: github.token,
-        webhookSecret,
-        gatewayPort: port,
-        pool: ownPool(),
-      }),
-    ),
+    await step('the operator is ready (its own PostgreSQL included)', () => startOperatorProcess(settings)),
     (each) => each.stop(),
   );
   github.deliverTo({ url: `${operator.webhookUrl}/webhook/github`, secret: webhookSecret });
   const databaseUrl = await storedUrl(join(operator.stateDirectory, 'postgres'));
+  return { github, operator, databaseUrl, stopping };
+}
 
-  const story = async (): Promise<null> => {
-    const demo = await openFirst(github, operator);
+/** Rejects when a step fails, and with `once` when it was stopped. In each case nothing of it is left. */
+async function tell(once: boolean, port: number): Promise<void> {
+  const { stopping, stop } = stopSwitch();
+  await using stack = new AsyncDisposableStack();
+  let stage: Stage | null = null;
+  try {
+    stage = await setStage(stack, stopping, port);
+    const demo = await openFirst(stage);
     await commentSays(demo, 'is live');
-    if (!once) return stayUp(demo, databaseUrl).then(() => null);
+    if (!once) return await stayUp(demo, stop);
     await pushUnderLoad(demo);
     await commentSays(demo, 'is live', demo.pull.head);
-    await closeAndCount(demo, databaseUrl);
+    await closeAndCount(demo);
     await commentSays(demo, 'removed');
-    return null;
-  };
-  try {
-    const signal = await Promise.race([story(), stopAsked]);
-    if (signal !== null && once) throw new DemoFailure(`stopped by ${signal}`);
   } catch (error) {
-    const lines = (await readFile(operator.logFile, 'utf8')).trimEnd().split('\n').slice(-LOG_LINES_TOLD);
-    console.error(pico.dim(`The operator’s last words:\n${lines.join('\n')}\n`));
+    // Whatever failed then failed because of it.
+    if (stopping.aborted && !once) return;
+    stopping.throwIfAborted();
+    if (stage !== null) await printLastWords(stage.operator);
     throw error;
   }
 }
 
-const LOG_LINES_TOLD = 20;
+async function printLastWords(operator: OperatorProcess): Promise<void> {
+  const lines = (await readFile(operator.logFile, 'utf8')).trimEnd().split('\n').slice(-LOG_LINES_TOLD);
+  console.error(pico.dim(`The operator’s last words:\n${lines.join('\n')}\n`));
+}
 
 async function main(): Promise<number> {
   const options = {
@@ -259,5 +283,5 @@ async function main(): Promise<number> {
   }
 }
 
-// A story that was stopped may still have a load running.
+// A terminal that was read from keeps a process alive.
 process.exit(await main());

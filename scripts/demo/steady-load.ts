@@ -60,6 +60,31 @@ export function startSteadyLoad(target: LoadTarget, perSecond: number): { stop()
   };
 }
 
+/** What came back of a load that ran while `act` did, and is stopped however that ends. Rejects as `act` does. */
+export async function underSteadyLoad(
+  target: LoadTarget,
+  perSecond: number,
+  act: () => Promise<void>,
+): Promise<LoadResult> {
+  const load = startSteadyLoad(target, perSecond);
+  let result: LoadResult;
+  try {
+    await act();
+  } finally {
+    result = await load.stop();
+  }
+  return result;
+}
+
+/** What is wrong with the answers, which must be one of these bodies each. Null when nothing is. */
+export function objectionTo(result: LoadResult, bodies: readonly string[]): string | null {
+  if (result.failed > 0) return `${result.failed} requests failed:\n${result.failures.join('\n')}`;
+  const expected = bodies.reduce((sum, body) => sum + (result.bodies.get(body) ?? 0), 0);
+  if (expected === result.requests) return null;
+  const other = [...result.bodies.keys()].find((body) => !bodies.includes(body)) ?? 'nothing';
+  return `${result.requests - expected} requests were answered with something else, like "${other.slice(0, 80)}"`;
+}
+
 /** The body of a GET through the gateway. Rejects for anything but 200. */
 export function get(target: LoadTarget, agent?: Agent): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();

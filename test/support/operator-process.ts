@@ -61,6 +61,8 @@ export interface OperatorSettings {
   readonly sections?: Readonly<Record<string, TomlSection>>;
   /** What makes another user of a process before it becomes node (`setpriv …`). */
   readonly become?: readonly string[];
+  /** Fires when nobody wants it any more: what is starting is stopped. */
+  readonly signal?: AbortSignal;
 }
 
 type TomlSection = Readonly<Record<string, string | number | boolean | readonly string[]>>;
@@ -75,7 +77,7 @@ const ROOT = join(import.meta.dirname, '..', '..');
 const START_TIMEOUT_MS = 180_000;
 const STOP_TIMEOUT_MS = 30_000;
 
-/** Starts it and waits until it is ready. Throws with the last lines of its log when it is not. */
+/** Starts it and waits until it is ready. Throws with the last lines of its log when it is not, and the signal's reason; then it does not run. */
 export async function startOperatorProcess(settings: OperatorSettings): Promise<OperatorProcess> {
   const { directory } = settings;
   const gateway = settings.gatewayPort === 0 ? await freePort() : settings.gatewayPort;
@@ -91,9 +93,10 @@ export async function startOperatorProcess(settings: OperatorSettings): Promise<
   const ready = async (children: ChildProcess[]): Promise<ChildProcess> => {
     try {
       const isUp = () => (settings.only === 'reconciler' ? answersOnItsSocket(directory) : isReady(webhookUrl));
-      return await firstReady(children, isUp);
+      return await firstReady(children, isUp, settings.signal);
     } catch (error) {
       await Promise.all(children.map(giveUpOn));
+      settings.signal?.throwIfAborted();
       const lines = (await readFile(logFile, 'utf8')).trimEnd().split('\n').slice(-15);
       throw new Error(`The operator did not start:\n${lines.join('\n')}`, { cause: error });
     }
@@ -229,9 +232,14 @@ export function textFromSocket(socketPath: string, path: string): Promise<string
 }
 
 /** The one that is there once the service is ready. Where there are several, all but one end by themselves. */
-async function firstReady(children: readonly ChildProcess[], isUp: () => Promise<boolean>): Promise<ChildProcess> {
+async function firstReady(
+  children: readonly ChildProcess[],
+  isUp: () => Promise<boolean>,
+  signal: AbortSignal | undefined,
+): Promise<ChildProcess> {
   const deadline = performance.now() + START_TIMEOUT_MS;
   while (performance.now() < deadline) {
+    signal?.throwIfAborted();
     const alive = children.filter((child) => !hasEnded(child));
     const [only] = alive;
     if (only === undefined)
