@@ -161,12 +161,15 @@ export interface AskedView {
 /** One line of a watch. `gone` ends it. */
 export type WatchLine = { readonly preview: PreviewDetailView } | { readonly gone: true };
 
-/** One line of `preview logs`. */
+/** One line that setup or a service printed. */
 export interface LogLineView {
   readonly at: string;
   readonly source: string;
   readonly text: string;
 }
+
+/** One line of `preview logs`. When it follows: which commit the lines are of from here on, and that the preview is gone, which ends it. */
+export type LogsLine = LogLineView | { readonly goesOnWith: { readonly commit: string } } | { readonly gone: true };
 
 /** What `preview build` follows: one line, or an error. */
 export interface BuildLine {

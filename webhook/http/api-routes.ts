@@ -3,18 +3,11 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { hintAbout, OperatorError } from '../core/errors.ts';
-import { parseSlug, type InstanceName } from '../core/names.ts';
+import { parseSlug } from '../core/names.ts';
 import { explainPlan, planFor } from '../core/plan.ts';
 import type { Desired } from '../core/policy.ts';
-import { phaseOf, type PreviewRecord } from '../core/preview.ts';
-import {
-  previewView,
-  type BuildLine,
-  type ErrorView,
-  type LogLineView,
-  type PlanView,
-  type WatchLine,
-} from '../core/preview-view.ts';
+import type { PreviewRecord } from '../core/preview.ts';
+import { previewView, type BuildLine, type ErrorView, type PlanView, type WatchLine } from '../core/preview-view.ts';
 import { parseKeyText, shortSha } from '../core/pull-request.ts';
 import { refusalText } from '../core/report.ts';
 import type { Operator } from '../ports.ts';
@@ -31,6 +24,7 @@ import {
   rollbackPreview,
   updatePreview,
 } from './operator-actions.ts';
+import { logsOf } from './preview-logs.ts';
 
 /** Two looks a blink of an eye apart; each is one primary-key read per watcher. */
 const WATCH_POLL_MS = 150;
@@ -119,9 +113,9 @@ function askingRoutes(app: FastifyInstance, op: Operator): void {
 function followingRoutes(app: FastifyInstance, op: Operator): void {
   app.get('/previews/:slug/logs', async (request, reply) => {
     const query = parsed(logsQuery, request.query, 'the query');
-    const instance = instanceToRead(await named(op, request));
-    const options = { follow: query.follow === 'true', tailLines: query.lines, signal: signalOf(reply) };
-    return sendLines(reply, instance === null ? [] : logLines(op, instance, options));
+    const record = await named(op, request);
+    const asked = { follow: query.follow === 'true', lines: query.lines, signal: signalOf(reply) };
+    return sendLines(reply, logsOf(op, record, asked));
   });
 
   app.get('/watch', async (request, reply) => {
@@ -157,20 +151,6 @@ export function signalOf(reply: FastifyReply): AbortSignal {
   const controller = new AbortController();
   reply.raw.once('close', () => controller.abort());
   return controller.signal;
-}
-
-/** The instance whose output answers "what is going on": the one that answers, unless the newest one is still coming up or has failed. */
-function instanceToRead(record: PreviewRecord): InstanceName | null {
-  return phaseOf(record).name === 'live' ? record.answering : (record.instances.at(-1)?.name ?? null);
-}
-
-async function* logLines(
-  op: Pick<Operator, 'runtime'>,
-  instance: InstanceName,
-  options: { follow: boolean; tailLines: number; signal: AbortSignal },
-): AsyncGenerator<LogLineView> {
-  for await (const line of op.runtime.logs(instance, options))
-    yield { at: line.at.toISOString(), source: line.source, text: line.text };
 }
 
 /** The preview now, and again whenever something about it changes, until it is gone or nobody listens any more. */

@@ -140,6 +140,7 @@ test('a branch without a pull request: create, look, update, fail, recover, roll
   assert.match(failed.stderr, /nobody will see three/);
   await urlShows('two');
 
+  const following = preview('logs', 'shop-main', '--follow');
   await shop.commit('main', files('four'));
   await ok('update', 'shop-main');
   await urlShows('four');
@@ -152,5 +153,9 @@ test('a branch without a pull request: create, look, update, fail, recover, roll
   await waitUntil('nothing is left to do', async () => (await preview('doctor')).status === 0, 30_000);
   await ok('destroy', 'shop-main');
   assert.equal(await ok('list'), '(no previews)\n');
+  const followed = await following;
+  assert.equal(followed.status, 0, followed.stderr);
+  assert.match(followed.stdout, / setup set up\n[^]* web up with four\n/);
+  assert.match(followed.stderr, /From here on of commit [0-9a-f]{8}\.\n[^]*The preview is gone\./);
   assert.match(await ok('doctor'), /^0 previews looked at: all is as it should be/);
 });

@@ -362,6 +362,36 @@ test('a result that cannot be written is a failure with its reason', {
   }
 });
 
+test('logs --follow goes on with the instance of the next push, and ends when the preview is gone', async () => {
+  await using operator = await AnApiOperator.start();
+  operator.pull(7, FIRST);
+  await operator.preview('create', 'other/shop', 'branch-7');
+  const line = (text: string) => ({ at: new Date(0), source: 'web', text });
+  const first = operator.answering(7);
+  operator.printed.set(first, [line('printed by the first')]);
+
+  const follower = operator.spawn(['logs', 'shop-7', '--follow']);
+  let [stdout, stderr] = ['', ''];
+  follower.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  follower.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const ended = new Promise((done) => follower.once('close', done));
+  await waitUntil('the first instance is read', () => stdout.includes('printed by the first'));
+
+  operator.pull(7, SECOND);
+  assert.equal((await operator.preview('update', 'shop-7')).status, 0);
+  const second = operator.answering(7);
+  assert.notEqual(second, first);
+  operator.printed.set(second, [line('setup of the second'), line('printed by the second')]);
+  await waitUntil('the second instance is read', () => stdout.includes('printed by the second'));
+  assert.match(stdout, /setup of the second/);
+  assert.equal(stdout.split('printed by the first').length, 2, 'no line twice');
+  assert.ok(stderr.includes(`From here on of commit ${SECOND.slice(0, 8)}.`), stderr);
+
+  await operator.preview('destroy', 'shop-7');
+  assert.equal(await ended, 0);
+  assert.match(stderr, /The preview is gone\./);
+});
+
 test('an operator that goes away in the middle is said to have gone', async () => {
   await using operator = await AnApiOperator.start();
   operator.pull(7, FIRST);

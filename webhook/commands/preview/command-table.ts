@@ -56,7 +56,8 @@ export const COMMANDS: readonly CommandSpec[] = [
     args: ['slug'],
     options: ['follow', 'lines'],
     text: 'Show what setup and services printed.',
-    details: 'Of the instance that answers, or of the newest one while that comes up or after it has failed.',
+    details:
+      'Of the instance that answers, or of the newest one while that comes up or after it has failed. With --follow it goes on with the next one after a push, and ends when the preview is gone.',
   },
   {
     name: 'create',

@@ -1,5 +1,5 @@
 import { OperatorError } from '../../core/errors.ts';
-import type { LogLineView } from '../../core/preview-view.ts';
+import type { LogsLine } from '../../core/preview-view.ts';
 import { EXIT } from './command-table.ts';
 import type { CommandRunner } from './run.ts';
 import { previewPath } from './slug-argument.ts';
@@ -10,7 +10,15 @@ export const logs: CommandRunner = async ({ api, output, args, options }) => {
     follow: String(options.follow === true),
     ...(options.lines === undefined ? {} : { lines: lineCount(options.lines) }),
   });
-  for await (const line of api.follow<LogLineView>(`${previewPath(args[0])}/logs?${query.toString()}`)) {
+  for await (const line of api.follow<LogsLine>(`${previewPath(args[0])}/logs?${query.toString()}`)) {
+    if ('gone' in line) {
+      output.info('The preview is gone.');
+      continue;
+    }
+    if ('goesOnWith' in line) {
+      output.info(`From here on of commit ${line.goesOnWith.commit.slice(0, 8)}.`);
+      continue;
+    }
     await output.document(line);
     await output.line({ tone: 'dim', text: `${line.at} ${line.source} ` }, line.text);
     if (output.isUnread) break;
