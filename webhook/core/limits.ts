@@ -111,7 +111,11 @@ export const PLACE_TIMEOUT_MS = 5 * 60_000;
 /** Commits that a mirror keeps by name. Fetching one again costs a second; keeping all would grow for ever. */
 export const MIRROR_COMMITS_MAX = 100;
 
-/** How long a replaced instance may finish what it is answering (long polls, WebSockets) before it is stopped. */
+/**
+ * How long a replaced instance may finish what it is answering before it is stopped: what Kubernetes gives a pod. A WebSocket or an event stream never ends by
+ * itself, and until then two commits run, with twice the memory; each look whether it is done is a whole run, with a request to GitHub. Longer
+ * downloads are cut: docs/life-of-a-preview.md says so.
+ */
 export const DRAIN_LIMIT_MS = 30_000;
 
 /** While draining, how often we look whether it is done. */
