@@ -80,7 +80,13 @@ export async function aGateway(options: Partial<GatewayOptions> = {}): Promise<A
     domain: 'localhost',
     scheme: 'http',
     publicPort: null,
-    statusPage: (name) => Promise.resolve({ status: 503, html: `<!doctype html><title>status of ${name}</title>` }),
+    statusPage: (name) =>
+      Promise.resolve({
+        status: 503,
+        html: `<!doctype html><title>status of ${name}</title>`,
+        text: `The status of ${name}.`,
+        retryAfterSeconds: 2,
+      }),
     log,
     ...options,
   });

@@ -12,8 +12,15 @@ import { CONTENT_SECURITY_POLICY, SCRIPT, STYLE } from './status-page-assets.ts'
 export interface StatusPage {
   readonly status: number;
   readonly html: string;
+  /** The same in one line, for programs. Our own words alone: nothing that an app or a pull request says. */
+  readonly text: string;
+  /** When it may be better; null where it waits for a push or for a person. */
+  readonly retryAfterSeconds: number | null;
   readonly contentSecurityPolicy: string;
 }
+
+/** The steps that take long take seconds. */
+const RETRY_AFTER_SECONDS = 2;
 
 /** The steps that a person waits for, in order; the others take milliseconds. */
 const SHOWN_STEPS = [
@@ -51,7 +58,41 @@ ${record === null || phase === null ? '' : bodyOf(record, phase)}
 </body>
 </html>
 `;
-  return { status: 503, html, contentSecurityPolicy: CONTENT_SECURITY_POLICY };
+  return {
+    status: 503,
+    html,
+    text: phase === null ? NOT_YET : lineOf(phase),
+    retryAfterSeconds: phase !== null && isFinal(phase) ? null : RETRY_AFTER_SECONDS,
+    contentSecurityPolicy: CONTENT_SECURITY_POLICY,
+  };
+}
+
+const NOT_YET = 'The preview does not answer yet.';
+
+function lineOf(phase: Phase): string {
+  switch (phase.name) {
+    case 'waiting':
+    case 'starting':
+      return `The preview does not answer yet: ${phaseText(phase)}.`;
+    case 'retrying':
+    case 'failed':
+      // What answered before goes on answering: that it does not at this moment has another reason.
+      if (phase.live !== null) return NOT_YET;
+      return `The preview does not answer${isFinal(phase) ? '' : ' yet'}: ${phaseText(phase)} (${phase.failure.code}).`;
+    case 'refused':
+    case 'held':
+      return `The preview does not answer: ${phaseText(phase)}.`;
+    case 'removing':
+      return `The preview does not answer any more: ${phaseText(phase)}.`;
+    case 'live':
+    case 'updating':
+      return NOT_YET;
+  }
+}
+
+/** Whether nothing comes of waiting. */
+function isFinal(phase: Phase): boolean {
+  return (phase.name === 'failed' && phase.live === null) || phase.name === 'refused' || phase.name === 'held';
 }
 
 function headlineOf(phase: Phase): string {

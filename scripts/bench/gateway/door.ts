@@ -22,7 +22,7 @@ const gateway = await startGateway({
   domain: 'localhost',
   scheme: 'http',
   publicPort: null,
-  statusPage: () => Promise.resolve({ status: 503, html: '' }),
+  statusPage: () => Promise.resolve({ status: 503, html: '', text: '', retryAfterSeconds: null }),
   log: silentLog,
 });
 

@@ -49,7 +49,13 @@ const tools: Tools = {
   log: silentLog,
   basicAuthOf: (name) => Promise.resolve(name === 'shop-8' ? password : null),
   statusPage: (name) =>
-    Promise.resolve({ status: 503, html: `<p>status of ${name}</p>`, contentSecurityPolicy: "default-src 'none'" }),
+    Promise.resolve({
+      status: 503,
+      html: `<p>status of ${name}</p>`,
+      text: `The preview does not answer yet: status of ${name}.`,
+      retryAfterSeconds: 2,
+      contentSecurityPolicy: "default-src 'none'",
+    }),
 };
 
 let routes: CaddyRoutes;
@@ -212,7 +218,8 @@ test('routes outlive the operator, hostd and Caddy; where nothing answers there 
   assert.equal(there.status, 503);
   assert.equal(there.text, '<p>status of shop-3</p>');
   assert.equal(there.headers['content-security-policy'], "default-src 'none'");
-  assert.match((await ask('shop-3.preview.test')).text, /does not answer yet/, 'a program gets one line');
+  const line = (await ask('shop-3.preview.test')).text;
+  assert.equal(line, 'The preview does not answer yet: status of shop-3.\n', 'a program gets one line');
   await routes.remove(shop);
 });
 

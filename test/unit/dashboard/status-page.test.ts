@@ -84,6 +84,26 @@ void test('a preview that failed says at which step, why, and what to do, with t
   assert.match(html, /<li class="wrong">/);
 });
 
+void test('a program gets one line that says the step or why it failed, in our own words, and when to ask again', () => {
+  const line = (record: PreviewRecord | null) => {
+    const { text, retryAfterSeconds } = statusPageOf(record);
+    return [text, retryAfterSeconds];
+  };
+  const secret = { ...failure, message: 'hunter2', detail: 'hunter2', hint: 'hunter2' };
+  assert.deepEqual(line(null), ['The preview does not answer yet.', 2]);
+  assert.deepEqual(line(coming), ['The preview does not answer yet: running the app’s setup.', 2]);
+  const failed = { ...coming, failure: secret, doing: null };
+  assert.deepEqual(line(failed), ['The preview does not answer: running the app’s setup failed (SETUP_FAILED).', null]);
+  const retrying: PreviewRecord = { ...failed, failure: { ...secret, retry: 'later' } };
+  const again = 'The preview does not answer yet: running the app’s setup failed; trying again (SETUP_FAILED).';
+  assert.deepEqual(line(retrying), [again, 2]);
+  const refused: PreviewRecord = {
+    ...coming,
+    wanted: { presence: 'refused', revision: { sha, ref: 'add-cart' }, reason: 'fork' },
+  };
+  assert.deepEqual(line(refused), ['The preview does not answer: not run: it comes from another repository.', null]);
+});
+
 void test('no text of a pull request becomes markup', () => {
   const hostile = '<img src=x onerror=alert(1)>"\'&</pre><script>alert(2)</script>\u0000\u001b[31m';
   const page = (text: string) =>

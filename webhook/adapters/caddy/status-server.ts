@@ -12,6 +12,10 @@ import type { Log } from '../../ports.ts';
 export interface StatusPage {
   readonly status: number;
   readonly html: string;
+  /** The same in one line, for programs. */
+  readonly text: string;
+  /** Null where nothing comes of waiting. */
+  readonly retryAfterSeconds: number | null;
   readonly contentSecurityPolicy: string;
 }
 
@@ -22,6 +26,9 @@ interface StatusServer {
   readonly statusPage: (slug: Slug) => Promise<StatusPage>;
   readonly log: Log;
 }
+
+/** Its record is just being made. */
+const UNKNOWN_RETRY_AFTER_SECONDS = 2;
 
 /** Listens; what is returned stops it. */
 export async function openStatusServer(options: StatusServer): Promise<() => Promise<void>> {
@@ -50,16 +57,17 @@ async function answer(options: StatusServer, request: IncomingMessage, response:
   const label = name.endsWith(`.${options.domain}`) ? name.slice(0, -options.domain.length - 1) : '';
   const slug = options.slugOf(label);
   const isReading = request.method === 'GET' || request.method === 'HEAD';
-  const isPage = slug !== null && isReading && (request.headers.accept ?? '').includes('text/html');
-  const page = isPage ? await options.statusPage(slug) : null;
-  const body = page?.html ?? 'The preview does not answer yet.\n';
+  const page = slug === null ? null : await options.statusPage(slug);
+  const isPage = page !== null && isReading && (request.headers.accept ?? '').includes('text/html');
+  const body = isPage ? page.html : `${page?.text ?? 'The preview does not answer yet.'}\n`;
+  const retryAfterSeconds = page === null ? UNKNOWN_RETRY_AFTER_SECONDS : page.retryAfterSeconds;
   response.writeHead(page?.status ?? 503, {
     'cache-control': 'no-store',
-    'content-type': page === null ? 'text/plain; charset=utf-8' : 'text/html; charset=utf-8',
+    'content-type': isPage ? 'text/html; charset=utf-8' : 'text/plain; charset=utf-8',
     'content-length': Buffer.byteLength(body),
     'content-security-policy': page?.contentSecurityPolicy ?? "default-src 'none'",
     'referrer-policy': 'no-referrer',
-    'retry-after': '2',
+    ...(retryAfterSeconds === null ? {} : { 'retry-after': String(retryAfterSeconds) }),
     'x-content-type-options': 'nosniff',
   });
   response.end(request.method === 'HEAD' ? undefined : body);

@@ -24,10 +24,14 @@ import {
 } from './own-answers.ts';
 import type { LiveHost, RouteTable } from './route-table.ts';
 
-/** The page of a preview that does not answer yet. */
+/** The page of a preview that does not answer. */
 export interface StatusPage {
   readonly status: number;
   readonly html: string;
+  /** The same in one line, for programs. */
+  readonly text: string;
+  /** Null where nothing comes of waiting. */
+  readonly retryAfterSeconds: number | null;
   /** Its Content-Security-Policy, where it needs more than the gateway's own. */
   readonly contentSecurityPolicy?: string;
 }
@@ -184,15 +188,17 @@ async function showStatus(
   response: ServerResponse,
   statusPage: () => Promise<StatusPage | null>,
 ): Promise<void> {
-  if (!wantsPage(request)) return answer(request, response, NOT_UP_YET);
   const page = await statusPage();
   if (page === null) return answer(request, response, NOT_UP_YET);
-  response.writeHead(page.status, {
+  const { status, text, retryAfterSeconds } = page;
+  const retryAfter = retryAfterSeconds === null ? {} : { retryAfter: retryAfterSeconds };
+  if (!wantsPage(request)) return answer(request, response, { status, title: NOT_UP_YET.title, text, ...retryAfter });
+  response.writeHead(status, {
     ...OWN_HEADERS,
     'content-type': 'text/html; charset=utf-8',
     'content-length': Buffer.byteLength(page.html),
     'content-security-policy': page.contentSecurityPolicy ?? OWN_HEADERS['content-security-policy'],
-    'retry-after': String(NOT_UP_YET.retryAfter),
+    ...(retryAfterSeconds === null ? {} : { 'retry-after': String(retryAfterSeconds) }),
   });
   response.end(request.method === 'HEAD' ? undefined : page.html);
 }

@@ -112,7 +112,20 @@ void test('while nothing answers, browsers get the status page and programs a 50
   assert.match(page.body, /status of shop-42/);
   const program = await ask(port, 'shop-42.localhost', { method: 'POST', headers: { accept: '*/*' }, body: 'x' });
   assert.deepEqual([program.status, program.headers['retry-after']], [503, '2']);
-  assert.equal(program.body, 'The preview does not answer yet.\n');
+  assert.equal(program.body, 'The status of shop-42.\n');
+});
+
+void test('who asks for what waits for a push is not told to ask again', async () => {
+  const failed = { status: 503, html: '<p>failed</p>', text: 'The setup failed.', retryAfterSeconds: null };
+  await using door = await aGateway({ statusPage: () => Promise.resolve(failed) });
+  await door.gateway.ensure(aRoute('shop-42', { slot: null, ports: { 3000: 1 } }));
+  for (const [accept, body] of [
+    ['text/html', '<p>failed</p>'],
+    ['*/*', 'The setup failed.\n'],
+  ] as const) {
+    const answer = await ask(door.gateway.port, 'shop-42.localhost', { headers: { accept } });
+    assert.deepEqual([answer.status, answer.headers['retry-after'], answer.body], [503, undefined, body]);
+  }
 });
 
 void test('an app that is away is a 502, and the gateway lives on', async () => {
