@@ -6,14 +6,16 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { onServer } from '../../test/support/on-server.ts';
 import { startTestServer } from '../../test/support/test-server.ts';
-import { measureAfterSilence, measureLoad, signedDeliveries, type LoadResult } from './ack/load.ts';
+import { measureAfterSilence, measureLoad, signedDeliveries, type LoadResult, type LoadTarget } from './ack/load.ts';
 import { median, printMeasured, type BenchRow } from './parts/report.ts';
 
 const ROUNDS = 15;
 const CONNECTIONS = [1, 16, 64];
 /** In this order within a round: what ours is compared with stands beside it, for the machine's speed changes within half a minute. */
 const SUBJECTS = ['uncommitted', 'durable', 'octokit-webhooks', 'durable without its commit'] as const;
+type Subject = (typeof SUBJECTS)[number];
 /** Until the functions that all requests pass through are compiled: at 64 connections V8's threads work on those of the longest path for four seconds. */
 const WARM_UP_MS = 5_000;
 /** Of each part of a round, until connections are made and caches filled again. */
@@ -25,16 +27,30 @@ const SILENCE_MS = 2_000;
 export async function run({ json }: { json: boolean }): Promise<void> {
   const given = process.env['DATABASE_URL'];
   const server = given === undefined || given === '' ? await startTestServer({ durable: true }) : null;
+  const databaseUrl = server?.url ?? given ?? '';
   try {
     await printMeasured(json, async () => ({
       bench: 'ack',
       rounds: ROUNDS,
-      rows: await measure(server?.url ?? given ?? ''),
-      machine: { postgresql: server === null ? 'DATABASE_URL' : 'embedded' },
+      rows: await measure(databaseUrl),
+      machine: {
+        postgresql: server === null ? 'DATABASE_URL' : 'embedded',
+        ...(await durabilityOf(databaseUrl)),
+        nodeFlags: serviceFlags().join(' '),
+      },
     }));
   } finally {
     await server?.stop();
   }
+}
+
+/** Whether the server flushes what it commits; without, a durable 202 is none. Our own sessions ask for `synchronous_commit` themselves. */
+async function durabilityOf(databaseUrl: string): Promise<{ fsync: string; synchronous_commit: string }> {
+  const [row] = await onServer(
+    databaseUrl,
+    `select current_setting('fsync') as fsync, current_setting('synchronous_commit') as commit`,
+  );
+  return { fsync: String(row?.['fsync']), synchronous_commit: String(row?.['commit']) };
 }
 
 async function measure(databaseUrl: string): Promise<BenchRow[]> {
@@ -48,18 +64,18 @@ async function measure(databaseUrl: string): Promise<BenchRow[]> {
 /** All subjects are up and warm at once, and take turns. Beside each figure stands what it is of the uncommitted one's, in the middle round. */
 async function rowsOfLoad(connections: number, databaseUrl: string, requests: Requests): Promise<BenchRow[]> {
   await using started = new AsyncDisposableStack();
-  const ports: number[] = [];
+  const targets: LoadTarget[] = [];
   for (const subject of SUBJECTS) {
-    const { port, child } = await startSubject(subject, databaseUrl);
+    const { target, child } = await startSubject(subject, databaseUrl);
     started.defer(() => endSubject(child));
-    await measureLoad(port, requests, { connections, warmUpMs: 0, forMs: WARM_UP_MS });
-    ports.push(port);
+    await measureLoad(target, requests, { connections, warmUpMs: 0, forMs: WARM_UP_MS });
+    targets.push(target);
   }
   const rounds: LoadResult[][] = [];
   for (let round = 0; round < ROUNDS; round += 1) {
     const results: LoadResult[] = [];
-    for (const port of ports)
-      results.push(await measureLoad(port, requests, { connections, warmUpMs: BEGIN_MS, forMs: FOR_MS }));
+    for (const target of targets)
+      results.push(await measureLoad(target, requests, { connections, warmUpMs: BEGIN_MS, forMs: FOR_MS }));
     rounds.push(results);
   }
   return SUBJECTS.map((subject, at) => ({ subject, connections, ...figuresOf(rounds, at) }));
@@ -87,11 +103,11 @@ function figuresOf(rounds: readonly (readonly LoadResult[])[], at: number): Read
 const rounded = (figure: number): number => Number(figure.toFixed(3));
 
 /** Warm, then nothing for a while: what the next delivery takes, several times over. `p99Ms` is the longest of them. */
-async function rowAfterSilence(subject: string, databaseUrl: string, requests: Requests): Promise<BenchRow> {
-  const { port, child } = await startSubject(subject, databaseUrl);
+async function rowAfterSilence(subject: Subject, databaseUrl: string, requests: Requests): Promise<BenchRow> {
+  const { target, child } = await startSubject(subject, databaseUrl);
   try {
-    await measureLoad(port, requests, { connections: 1, warmUpMs: 0, forMs: WARM_UP_MS });
-    const times = await measureAfterSilence(port, requests, { silences: SILENCES, silenceMs: SILENCE_MS });
+    await measureLoad(target, requests, { connections: 1, warmUpMs: 0, forMs: WARM_UP_MS });
+    const times = await measureAfterSilence(target, requests, { silences: SILENCES, silenceMs: SILENCE_MS });
     return {
       subject: `${subject}, after ${SILENCE_MS / 1_000} s of silence`,
       connections: 1,
@@ -111,17 +127,20 @@ async function endSubject(child: ChildProcess): Promise<void> {
   if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
 }
 
-async function startSubject(subject: string, databaseUrl: string): Promise<{ port: number; child: ChildProcess }> {
-  const isOurs = subject.startsWith('durable');
+async function startSubject(
+  subject: Subject,
+  databaseUrl: string,
+): Promise<{ target: LoadTarget; child: ChildProcess }> {
   // Its log goes to nobody, but it is written.
   const child = fork(join(import.meta.dirname, 'ack/subject-process.ts'), [subject, databaseUrl], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    execArgv: isOurs ? serviceFlags() : [],
+    // Software is compared, and not what Node is given.
+    execArgv: serviceFlags(),
   });
   const ended = once(child, 'exit').then(() => Promise.reject(new Error(`${subject} did not start`)));
   const [message] = (await Promise.race([once(child, 'message'), ended])) as [{ port: number }];
   ended.catch(() => {});
-  return { port: message.port, child };
+  return { target: { port: message.port, status: subject === 'octokit-webhooks' ? 200 : 202 }, child };
 }
 
 /** What Node is given when the service is started (`npm start`; the program on a host has the same). */

@@ -17,6 +17,12 @@ export interface LoadResult {
   readonly p99Ms: number;
 }
 
+/** Who is asked, and what it answers a delivery that it takes. */
+export interface LoadTarget {
+  readonly port: number;
+  readonly status: 200 | 202;
+}
+
 /** A signed delivery, but for its id, which ends the head. */
 interface Request {
   readonly head: string;
@@ -56,10 +62,11 @@ export function signedDeliveries(): Request[] {
 
 /**
  * Keeps so many connections busy: each sends the next delivery when it has its answer. Plain sockets, bodies that are never copied and answers that are
- * read into one buffer, because what the load costs on a machine that runs both sides is missing on the other. Throws when an answer is not 202.
+ * read into one buffer, because what the load costs on a machine that runs both sides is missing on the other. Throws when an answer has another status than the
+ * target's.
  */
 export async function measureLoad(
-  port: number,
+  target: LoadTarget,
   requests: readonly Request[],
   options: { connections: number; warmUpMs: number; forMs: number },
 ): Promise<LoadResult> {
@@ -71,7 +78,7 @@ export async function measureLoad(
     return endedAt < endsAt;
   };
   await Promise.all(
-    Array.from({ length: options.connections }, (_, at) => keepSending(port, { requests, at, record })),
+    Array.from({ length: options.connections }, (_, at) => keepSending(target, { requests, at, record })),
   );
   times.sort((a, b) => a - b);
   const quantile = (share: number) => Number((times[Math.floor(times.length * share)] ?? Number.NaN).toFixed(3));
@@ -82,9 +89,9 @@ export async function measureLoad(
   };
 }
 
-/** What one request after each of some silences takes, in milliseconds, each on a connection of its own. Throws when an answer is not 202. */
+/** What one request after each of some silences takes, in milliseconds, each on a connection of its own. Throws as `measureLoad` does. */
 export async function measureAfterSilence(
-  port: number,
+  target: LoadTarget,
   requests: readonly Request[],
   options: { silences: number; silenceMs: number },
 ): Promise<number[]> {
@@ -96,7 +103,7 @@ export async function measureAfterSilence(
       times.push(endedAt - startedAt);
       return false;
     };
-    await keepSending(port, { requests, at: nth, record });
+    await keepSending(target, { requests, at: nth, record });
   }
   return times;
 }
@@ -109,7 +116,7 @@ interface Sender {
   readonly record: (startedAt: number, endedAt: number) => boolean;
 }
 
-function keepSending(port: number, sender: Sender): Promise<void> {
+function keepSending({ port, status }: LoadTarget, sender: Sender): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let next = sender.at;
   let startedAt = 0;
@@ -130,7 +137,7 @@ function keepSending(port: number, sender: Sender): Promise<void> {
   const receive = (length: number): boolean => {
     received += answers.toString('latin1', 0, length);
     if (!isWhole(received)) return true;
-    if (!/^HTTP\/1\.1 20[02] /.test(received)) {
+    if (!received.startsWith(`HTTP/1.1 ${status} `)) {
       socket.destroy(new Error(`answered ${received.slice(0, 200)}`));
     } else if (sender.record(startedAt, performance.now())) {
       received = '';
