@@ -64,8 +64,15 @@ suite('on one operator, side by side', { concurrency: true }, () => {
     assert.equal(rolledBack.status, 0, rolledBack.stderr);
     await service.shows(pull, first);
     await service.says(pull, 'is live', '(rolled back)', first);
-    await service.hasStatus(pull, 'pending', second);
-    assert.match(pull.statuses.at(-1)?.description ?? '', /^rolled back/);
+    await service.until(
+      'the status says so',
+      () => pull.statuses.at(-1)?.description?.startsWith('rolled back') === true,
+      {
+        seen: () => JSON.stringify(pull.statuses.at(-1)),
+      },
+    );
+    assert.equal(pull.statuses.at(-1)?.sha, second);
+    assert.equal(pull.statuses.at(-1)?.state, 'pending');
     const destroyed = await service.preview('destroy', 'commands-1');
     assert.equal(destroyed.status, 0, destroyed.stderr);
     assert.equal((await service.get(pull)).status, 404);
