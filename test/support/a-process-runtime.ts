@@ -32,14 +32,17 @@ export async function aProcessRuntime(t: TestContext, options: { useBubblewrap?:
   const path = process.env['PATH'] ?? '';
   const shell = localShell({ path, home: directory });
   const useBubblewrap = options.useBubblewrap ?? true;
+  const made: Awaited<ReturnType<typeof processRuntime>>[] = [];
   const make = async () => {
-    const made = await processRuntime({ directory, pool, path, useBubblewrap, shell, log: silentLog });
-    t.after(() => made.close());
-    return made;
+    const one = await processRuntime({ directory, pool, path, useBubblewrap, shell, log: silentLog });
+    made.push(one);
+    return one;
   };
   const runtime = await make();
   t.after(async () => {
     try {
+      // All of them: the supervisor that stands by for one writes into the directory.
+      await Promise.all(made.map((each) => each.close()));
       for (const { name } of await runtime.list()) await runtime.remove(name);
     } finally {
       rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
