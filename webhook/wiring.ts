@@ -245,13 +245,16 @@ async function openGateway(config: Config, state: State, log: Log): Promise<Gate
   }
 }
 
+/** What opening a listener asks the system. */
+const LISTENING: ReadonlySet<unknown> = new Set(['listen', 'bind', 'getaddrinfo']);
+
 /** A listener that could not be opened, as a mistake in the configuration that it usually is. */
 export function listenError(
   error: unknown,
   section: 'gateway' | 'server',
   at: { host: string; port: number },
 ): unknown {
-  if (!(error instanceof Error) || !('syscall' in error)) return error;
+  if (!(error instanceof Error) || !('syscall' in error) || !LISTENING.has(error.syscall)) return error;
   const reason = 'code' in error ? String(error.code) : error.message;
   const isHost = reason !== 'EADDRINUSE' && reason !== 'EACCES';
   return new OperatorError(

@@ -1,5 +1,5 @@
 /** Processes that belong to a directory, found from the outside: by what the system says of each, not by what anybody wrote down. */
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
@@ -19,17 +19,34 @@ export async function processesBelow(directory: string): Promise<number[]> {
   return pids.filter((pid) => pid !== process.pid && processOf(pid) !== null);
 }
 
-/** SIGTERM to all of them, and SIGKILL to what still runs after a while. */
+/**
+ * SIGTERM to all of them that are nobody's at a terminal, and SIGKILL to what still runs after a while. Supervisors, apps and PostgreSQL have sessions of their own,
+ * without a terminal; who reads a log in there, or has gone there with a shell, has one.
+ */
 export async function endProcessesBelow(directory: string): Promise<void> {
   await tellAll(directory, 'SIGTERM', TERM_GRACE_MS);
   await tellAll(directory, 'SIGKILL', KILL_WAIT_MS);
 }
 
 async function tellAll(directory: string, signal: NodeJS.Signals, waitMs: number): Promise<void> {
-  const found = (await processesBelow(directory)).map((pid) => processOf(pid)).filter((each) => each !== null);
+  const pids = await processesBelow(directory);
+  const found = pids.filter((pid) => !hasTerminal(pid)).flatMap((pid) => processOf(pid) ?? []);
   for (const each of found) send(each, signal);
   const deadline = Date.now() + waitMs;
   for (const each of found) await ended(each, deadline - Date.now());
+}
+
+function hasTerminal(pid: number): boolean {
+  try {
+    return (
+      execFileSync('ps', ['-o', 'tty=', '-p', String(pid)], { encoding: 'utf8' })
+        .trim()
+        .replaceAll('?', '') !== ''
+    );
+  } catch {
+    // It has ended.
+    return false;
+  }
 }
 
 async function pidsOfPs(directory: string): Promise<number[]> {

@@ -139,7 +139,7 @@ suite('on one operator, side by side', { concurrency: true }, () => {
     await pull.close();
     await service.says(pull, '**Preview** removed');
     await service.hasStatus(pull, 'error');
-    assert.equal(pull.statuses.at(-1)?.description, 'removed before it was live');
+    assert.equal(pull.statuses.at(-1)?.description, 'the preview is removed');
   });
 
   test('several services: paths, a stripped prefix, an extra host', async () => {

@@ -15,8 +15,11 @@ export const WEBHOOK_BODIES_MAX_BYTES = 100 * 1024 * 1024;
 /** Connections beyond are closed at once. GitHub uses a handful; a flood must not take the file descriptors of everything else. */
 export const WEBHOOK_CONNECTIONS_MAX = 1_000;
 
-/** A sender that takes nothing of its answer for so long is cut; GitHub has given up by then. Longer than the intake waits for PostgreSQL. */
-export const WEBHOOK_SEND_TIMEOUT_MS = 10_000;
+/**
+ * A connection on which nothing moves while we have its request is cut after so long; GitHub has given up by then. A delivery is answered before: PostgreSQL
+ * is waited for 8 s, 5 more to connect to it.
+ */
+export const WEBHOOK_SEND_TIMEOUT_MS = 20_000;
 
 /** Requests of one connection whose answers have not left; one with more is cut. GitHub and proxies wait for each answer. */
 export const WEBHOOK_IN_HAND_MAX = 4;

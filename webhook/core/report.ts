@@ -32,7 +32,7 @@ export interface Report {
 
 /** The report of a preview that is no more. `unfinished`: the commit that was last said to be under way, if that is where things were left. */
 export function goneReport(unfinished: Sha | null): Report {
-  const removed = { state: 'error', description: 'removed before it was live', url: null, isUnderWay: false } as const;
+  const removed = { state: 'error', description: 'the preview is removed', url: null, isUnderWay: false } as const;
   return {
     comment: '**Preview** removed.',
     mayCreate: false,

@@ -92,7 +92,8 @@ function lineOf(phase: Phase): string {
 
 /** Whether nothing comes of waiting. */
 function isFinal(phase: Phase): boolean {
-  return (phase.name === 'failed' && phase.live === null) || phase.name === 'refused' || phase.name === 'held';
+  if (phase.name === 'failed') return phase.live === null;
+  return phase.name === 'refused' || phase.name === 'held' || phase.name === 'removing';
 }
 
 function headlineOf(phase: Phase): string {

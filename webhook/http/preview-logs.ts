@@ -1,4 +1,5 @@
 /** What `preview logs` shows: the output of one instance, and when it follows, of one instance after the other, as pushes bring them. */
+import { OperatorError } from '../core/errors.ts';
 import type { InstanceName } from '../core/names.ts';
 import { answeringInstance, phaseOf, type InstanceRecord, type PreviewRecord } from '../core/preview.ts';
 import type { LogLineView, LogsLine } from '../core/preview-view.ts';
@@ -64,7 +65,12 @@ async function nextInstance(
   signal: AbortSignal,
 ): Promise<InstanceRecord | null> {
   while (!signal.aborted) {
-    const record = await store.load(key);
+    const record = await unlessAway(store.load(key));
+    // What has been printed has no part in PostgreSQL's being away: the next look may be answered.
+    if (record === 'away') {
+      await clock.sleep(ASK_AGAIN_MS, signal).catch(() => undefined);
+      continue;
+    }
     // Destroyed by an operator: its record stays until the pull request is closed.
     if (record === null || phaseOf(record).name === 'held') return null;
     const now = instanceToRead(record);
@@ -72,6 +78,13 @@ async function nextInstance(
     await clock.sleep(LOOK_EVERY_MS, signal).catch(() => undefined);
   }
   return null;
+}
+
+async function unlessAway<Found>(look: Promise<Found>): Promise<Found | 'away'> {
+  return look.catch((error: unknown) => {
+    if (error instanceof OperatorError && error.code === 'STATE_UNAVAILABLE') return 'away' as const;
+    throw error;
+  });
 }
 
 async function* linesUntil(
@@ -86,11 +99,15 @@ async function* linesUntil(
   );
   const signal = AbortSignal.any([asked.signal, ended.signal]);
   let { lines } = asked;
+  let shownUntil = '';
   while (!signal.aborted) {
     for await (const line of linesOf(op, name, { ...asked, lines, signal })) {
+      if (line.at <= shownUntil && lines !== asked.lines) continue;
       yield line;
-      lines = 0;
+      shownUntil = line.at;
     }
+    // Asked again, after its files were made anew or its container was started again: all that came since.
+    if (shownUntil !== '') lines = LINES_OF_A_NEW_ONE;
     await op.clock.sleep(ASK_AGAIN_MS, signal).catch(() => undefined);
   }
 }

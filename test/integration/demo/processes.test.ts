@@ -1,6 +1,8 @@
 /** What of a preview runs is found from the outside, in a sandbox or not: the demonstration and the tests count it as what is left. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { endProcessesBelow, processesBelow } from '../../../scripts/demo/processes.ts';
@@ -41,3 +43,21 @@ for (const useBubblewrap of [true, false]) {
 function wordsOf(pid: number): string {
   return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
 }
+
+test('somebody at a terminal who looks at what is in there is left alone', {
+  skip: process.platform !== 'linux' && 'needs /proc',
+}, async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'berth-look-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  writeFileSync(join(directory, 'operator.log'), 'a line\n');
+  // It is the shell at the terminal that is told the path, and not who made the terminal.
+  const reader = spawn('script', ['-qec', 'sh', '/dev/null'], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+  reader.stdin.write(`tail -f ${join(directory, 'operator.log')}\n`);
+  t.after(() => reader.kill('SIGKILL'));
+  const tails = () => descendantsOf(reader.pid ?? 0).filter(({ pid }) => wordsOf(pid).startsWith('tail '));
+  await waitUntil('it is read', () => tails().length === 1);
+  const [tail] = tails();
+  assert.ok(tail !== undefined && (await processesBelow(directory)).includes(tail.pid));
+  await endProcessesBelow(directory);
+  assert.ok(isRunning(tail));
+});

@@ -99,10 +99,13 @@ function isUnavailable(error: unknown): boolean {
   );
 }
 
-/** SQLSTATE 28: invalid authorization; 3D000: no such database. It answers, and lets us in no more than one that is away. */
+/**
+ * SQLSTATE 28: invalid authorization; 3D000: no such database. It answers, and lets us in no more than one that is away. Fatal where it is about our connection: a
+ * statement can name a database that is not there, too.
+ */
 function isRefused(error: unknown): error is Error {
-  const code = error instanceof Error && 'code' in error ? error.code : null;
-  return typeof code === 'string' && /^(?:28...|3D000)$/.test(code);
+  if (!(error instanceof Error) || !('code' in error) || !('severity' in error)) return false;
+  return error.severity === 'FATAL' && /^(?:28...|3D000)$/.test(String(error.code));
 }
 
 /** Whatever a statement or a connection threw: STATE_UNAVAILABLE when PostgreSQL is away or does not let us in, else the error itself. */

@@ -35,13 +35,21 @@ export async function takeOperatorLock(client: ClientBase, patienceMs: number, l
   }
 }
 
-/** Resolves when no other operator works with the database. Throws OPERATOR_ALREADY_RUNNING or STATE_UNAVAILABLE. */
-export async function waitForOperator(url: string, patienceMs: number, log: Log): Promise<void> {
+/**
+ * Resolves when no other operator works with the database and it is not that of another host. Changes nothing. Throws OPERATOR_ALREADY_RUNNING,
+ * STATE_OF_ANOTHER_HOST or STATE_UNAVAILABLE.
+ */
+export async function waitForDatabase(
+  url: string,
+  sole: { hostId: string | null; patienceMs: number },
+  log: Log,
+): Promise<void> {
   const client = new Client(connectionConfig(url, 'berth start'));
   client.on('error', (error) => log.warn({ err: error }, 'a connection to PostgreSQL broke'));
   try {
     await client.connect();
-    await takeOperatorLock(client, patienceMs, log);
+    await takeOperatorLock(client, sole.patienceMs, log);
+    if (sole.hostId !== null) await refuseDatabaseOfAnother(client, sole.hostId);
   } catch (error) {
     throw stateError(error);
   } finally {
@@ -51,15 +59,24 @@ export async function waitForOperator(url: string, patienceMs: number, log: Log)
 
 /**
  * The host that the database belongs to: from now on this one, if it was nobody's. `hostId` is what this host calls itself; null for one that has no state
- * yet, which takes the database over with all that is in it. Throws STATE_OF_ANOTHER_HOST.
+ * yet: it takes the database over with all that is in it, under a new id, so that whose it was is refused from then on. Throws STATE_OF_ANOTHER_HOST.
  */
 export async function claimDatabase(pool: Pool, hostId: string | null): Promise<string> {
-  await rowsOf(pool, 'insert into berth.owner (host_id) values ($1) on conflict do nothing', [hostId ?? randomUUID()]);
-  const [row] = await rowsOf<{ host_id: string }>(pool, 'select host_id from berth.owner');
-  const owner = row?.host_id ?? '';
-  if (hostId === null || owner === hostId) return owner;
-  throw new OperatorError(
-    'STATE_OF_ANOTHER_HOST',
-    `The database belongs to the host ${owner}, and this one is ${hostId}.`,
-  );
+  const id = hostId ?? randomUUID();
+  const isTaken = hostId === null ? 'update set host_id = excluded.host_id, since = now()' : 'nothing';
+  await rowsOf(pool, `insert into berth.owner (host_id) values ($1) on conflict (only_one) do ${isTaken}`, [id]);
+  refuseOther(await rowsOf(pool, 'select host_id from berth.owner'), id);
+  return id;
+}
+
+function refuseOther([row]: { host_id: string }[], hostId: string): void {
+  if (row === undefined || row.host_id === hostId) return;
+  const message = `The database belongs to the host ${row.host_id}, and this one is ${hostId}.`;
+  throw new OperatorError('STATE_OF_ANOTHER_HOST', message);
+}
+
+/** Before the schema is changed: of a database that has an owner. */
+async function refuseDatabaseOfAnother(client: ClientBase, hostId: string): Promise<void> {
+  const [table] = await rowsOf<{ exists: boolean }>(client, `select to_regclass('berth.owner') is not null as exists`);
+  if (table?.exists === true) refuseOther(await rowsOf(client, 'select host_id from berth.owner'), hostId);
 }

@@ -10,7 +10,7 @@ import { jobWorker } from './job-worker.ts';
 import { openLiveness } from './liveness.ts';
 import { migrate } from './migrate.ts';
 import { previewStore } from './preview-store.ts';
-import { claimDatabase, OTHER_ENDS_WITHIN_MS, waitForOperator } from './sole-operator.ts';
+import { claimDatabase, OTHER_ENDS_WITHIN_MS, waitForDatabase } from './sole-operator.ts';
 import { EXTRA_WORKERS_MAX } from './slow-jobs.ts';
 
 /** Queries of the operator are short; ten connections keep two cores busy. The others listen for jobs. */
@@ -60,7 +60,7 @@ export async function openState(options: StateOptions): Promise<State> {
   await using stack = new AsyncDisposableStack();
   const lock = sole === undefined ? null : { patienceMs: sole.patienceMs ?? OTHER_ENDS_WITHIN_MS };
   // Also before the schema is changed under somebody.
-  if (lock !== null) await waitForOperator(url, lock.patienceMs, log);
+  if (sole !== undefined && lock !== null) await waitForDatabase(url, { ...lock, hostId: sole.hostId }, log);
   await migrate(url, log);
   const pool = stack.adopt(openPool({ ...connectionConfig(url, 'berth'), max: POOL_MAX }, log), (each) => each.end());
   const liveness = stack.adopt(

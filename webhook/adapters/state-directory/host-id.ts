@@ -24,6 +24,6 @@ export function readHostId(directory: string): string | null {
 /** Whole or not at all. */
 export function writeHostId(directory: string, hostId: string): void {
   const path = join(directory, FILE);
-  writeFileSync(`${path}.new`, `${hostId}\n`, { mode: 0o600 });
+  writeFileSync(`${path}.new`, `${hostId}\n`, { mode: 0o600, flush: true });
   renameSync(`${path}.new`, path);
 }

@@ -83,11 +83,15 @@ export class StepsSeen {
     this.#retry =
       status === 'retrying' && failure !== null && failure.at >= this.#asked.preview.requestedAt ? failure : null;
     const step = preview.step ?? this.#retry?.step;
-    if (step !== undefined && this.#order.includes(step)) {
-      this.#at = step;
-      if (!this.#beganAt.has(step)) this.#beganAt.set(step, now);
-    }
+    if (step !== undefined) this.#reach(step, now);
     return this.#rows(preview, now, () => ({ state: 'under way', note: null }));
+  }
+
+  /** Never back: a row that was shown as done stays so, also when another try begins at the first step. */
+  #reach(step: StepName, now: number): void {
+    if (this.#order.indexOf(step) < this.#order.indexOf(this.#at)) return;
+    this.#at = step;
+    if (!this.#beganAt.has(step)) this.#beganAt.set(step, now);
   }
 
   /** The rows at the end: nothing is under way any more. `last` is what the operator said last. */
@@ -98,10 +102,7 @@ export class StepsSeen {
       return this.#rows(last, now, () => ({ state: 'done', note: null }));
     }
     const { failure, message } = ending;
-    if (failure !== null && this.#order.includes(failure.step)) {
-      this.#at = failure.step;
-      if (!this.#beganAt.has(failure.step)) this.#beganAt.set(failure.step, now);
-    }
+    if (failure !== null) this.#reach(failure.step, now);
     return this.#rows(last, now, (step) => ({
       state: 'not done',
       note: step !== this.#at ? 'not done' : (failure?.message ?? message),

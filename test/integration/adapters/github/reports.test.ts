@@ -232,7 +232,7 @@ suite('the commit status', () => {
     withScene(async ({ github, pull, nothing, tell, tellGone }) => {
       const gone = await tellGone(await tell(nothing, 'starting'));
       const { sha, state, description } = pull.statuses[1] ?? {};
-      assert.deepEqual([sha, state, description], [pull.head, 'error', 'removed before it was live']);
+      assert.deepEqual([sha, state, description], [pull.head, 'error', 'the preview is removed']);
       await tellGone(gone);
       await tellGone(await tell(gone, 'live', 'success'));
       assert.deepEqual(
