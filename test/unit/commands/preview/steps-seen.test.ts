@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { StepsSeen, type StepRow } from '../../../../webhook/commands/preview/steps-seen.ts';
 import type { AskedView } from '../../../../webhook/core/preview-view.ts';
-import { previewDetailView, type PreviewDetailView } from '../../../../webhook/core/preview-view.ts';
+import { previewDetailView, type FailureView, type PreviewDetailView } from '../../../../webhook/core/preview-view.ts';
 import type { PreviewRecord, StepName } from '../../../../webhook/core/preview.ts';
 import { aFailure, aLiveInstance, anInstance, aPreview, commit } from '../../../support/a-preview.ts';
 
@@ -129,4 +129,20 @@ void test('a step that is tried again stays under way and says why; a failure fr
       ['fetch-source', 'under way', 'git is away'],
     ],
   );
+});
+
+void test('another try does not take back what was done, and where that fails is told on what is still under way', () => {
+  const before = aPreview({ instances: [] });
+  const seen = new StepsSeen(asks(before, A.sha), 0);
+  const at = (step: StepName) => view({ ...before, ...doing(step) });
+  seen.see(at('fetch-source'), 10);
+  seen.see(at('set-up'), 20);
+  const again = seen.see(at('look'), 30);
+  assert.deepEqual(
+    again.map(({ step, state }) => `${step} ${state}`),
+    ['look done', 'fetch-source done', 'set-up under way'],
+  );
+  const failure = { ...view({ ...before, failure: aFailure({ step: 'fetch-source' }) }).failure } as FailureView;
+  const rows = seen.end({ kind: 'failed', message: failure.message, failure }, view(before), 40);
+  assert.deepEqual([rows.at(-1)?.step, rows.at(-1)?.state, rows.at(-1)?.note], ['set-up', 'not done', failure.message]);
 });
