@@ -99,15 +99,15 @@ async function* linesUntil(
   );
   const signal = AbortSignal.any([asked.signal, ended.signal]);
   let { lines } = asked;
-  let shownUntil = '';
+  let [shownBefore, latest] = ['', ''];
   while (!signal.aborted) {
     for await (const line of linesOf(op, name, { ...asked, lines, signal })) {
-      if (line.at <= shownUntil && lines !== asked.lines) continue;
+      if (line.at <= shownBefore) continue;
       yield line;
-      shownUntil = line.at;
+      if (line.at > latest) latest = line.at;
     }
-    // Asked again, after its files were made anew or its container was started again: all that came since.
-    if (shownUntil !== '') lines = LINES_OF_A_NEW_ONE;
+    // Asked again, after its files were made anew or its container was started again: for all that came since.
+    if (latest !== '') [lines, shownBefore] = [LINES_OF_A_NEW_ONE, latest];
     await op.clock.sleep(ASK_AGAIN_MS, signal).catch(() => undefined);
   }
 }
